@@ -1,0 +1,2 @@
+//! The `tramline` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Sockets, clocks and runtime: UDP with GSO/GRO, WebSocket, TLS.

@@ -1,0 +1,1 @@
+//! The SFU as a library: signalling, forwarding, tokens.

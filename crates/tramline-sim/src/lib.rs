@@ -1,0 +1,1 @@
+//! Virtual clock and seeded lossy network for the tests.

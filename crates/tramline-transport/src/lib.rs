@@ -1,0 +1,1 @@
+//! Sans-IO WebRTC peer for data channels: SDP, ICE, DTLS, SCTP.

@@ -1,0 +1,1 @@
+//! Data-track packets, extensions and ids: bytes to types and back.

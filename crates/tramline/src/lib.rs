@@ -1,0 +1,1 @@
+//! Live data between robots, services and browsers: the Rust SDK of Tramline.
