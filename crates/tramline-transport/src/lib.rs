@@ -1,1 +1,23 @@
 //! Sans-IO WebRTC peer for data channels: SDP, ICE, DTLS, SCTP.
+//!
+//! [`Peer`] is one WebRTC peer connection that carries LiveKit's three data channels and nothing else. It owns no
+//! socket, clock or randomness: datagrams and the time go in, datagrams, events and the next wake-up time come out.
+//! It does not know what the bytes on its channels mean.
+#![forbid(unsafe_code)]
+
+mod certificate;
+mod channel;
+mod peer;
+mod stats;
+mod transmit;
+
+pub mod candidate;
+pub mod sdp;
+
+pub use candidate::{CandidateError, LocalCandidate};
+pub use certificate::{Certificate, CertificateError, Fingerprint};
+pub use channel::{Channel, SendError};
+pub use peer::{CloseReason, Peer, PeerConfig, PeerEvent};
+pub use sdp::SdpError;
+pub use stats::PeerStats;
+pub use transmit::{Transmit, Transmits};
