@@ -1,0 +1,204 @@
+//! Runs `interop/`: official LiveKit clients against our server and our SDK.
+//!
+//! Everything they need is brought here, once: Python packages into a virtual environment below `interop/`,
+//! npm packages next to it, Chromium from the distribution.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::metadata::Metadata;
+use crate::stage::{self, Report, Tally};
+
+const CHROMIUM: &str = "/usr/bin/chromium";
+const BUILD_LIMIT: Duration = Duration::from_secs(20 * 60);
+const SETUP_LIMIT: Duration = Duration::from_secs(10 * 60);
+/// Each case has a limit of its own; this one ends a runner that hangs.
+const SUITE_LIMIT: Duration = Duration::from_secs(10 * 60);
+
+/// Builds our programs, installs what is missing and runs the suites asked for.
+pub(crate) fn stages(report: &mut Report, total: &mut Tally, python: bool, chromium: bool) {
+    let Some(programs) = report.stage("build programs", build) else {
+        return;
+    };
+    if python && report.stage("set up Python", set_up_python).is_some() {
+        report.stage("official Python", || {
+            let mut command = Command::new(venv().join("bin/python"));
+            command.args(["-m", "pytest", "-q", "--color=no"]).current_dir(folder().join("python"));
+            suite(&mut command, &programs, total, pytest_tally)
+        });
+    }
+    if chromium && report.stage("set up Chromium", set_up_chromium).is_some() {
+        report.stage("official JavaScript", || {
+            let mut command = Command::new("node");
+            command
+                .args(["--test", "--test-reporter=tap", "--test-concurrency=1", "cases/"])
+                .current_dir(folder().join("browser"));
+            suite(&mut command, &programs, total, tap_tally)
+        });
+    }
+}
+
+/// Runs a suite with the paths of our programs in its environment, and counts its cases.
+fn suite(
+    command: &mut Command,
+    programs: &Path,
+    total: &mut Tally,
+    read: fn(&str, &mut Tally),
+) -> Result<(), String> {
+    command
+        .env("TRAMLINE_BIN", programs.join("tramline"))
+        .env("TRAMLINE_PEER", programs.join("tramline-interop-peer"));
+    let mut tally = Tally::default();
+    let outcome = stage::run(command, SUITE_LIMIT, |line| read(line, &mut tally));
+    total.add(tally);
+    outcome?;
+    if tally.passed == 0 {
+        return Err("the suite ran no case".to_owned());
+    }
+    println!("{} cases passed", tally.passed);
+    Ok(())
+}
+
+/// Builds the server and the peer program; returns the folder they are in.
+fn build() -> Result<PathBuf, String> {
+    stage::run(
+        &mut stage::cargo(&["build", "--locked", "-p", "tramline-cli", "-p", "tramline-interop-peer"]),
+        BUILD_LIMIT,
+        |_| {},
+    )?;
+    Ok(Metadata::load()?.target_directory.join("debug"))
+}
+
+fn set_up_python() -> Result<(), String> {
+    let requirements = folder().join("python/requirements.txt");
+    let installed = venv().join("installed.txt");
+    if same_text(&requirements, &installed) {
+        println!("the Python packages are there");
+        return Ok(());
+    }
+    println!("installing the official Python client into interop/python/.venv");
+    stage::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(venv()), SETUP_LIMIT, |_| {})
+        .map_err(|error| format!("{error}\npython3 (3.10 or newer) with its venv module is needed"))?;
+    stage::run(
+        Command::new(venv().join("bin/python"))
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+            .arg(&requirements),
+        SETUP_LIMIT,
+        |_| {},
+    )?;
+    copy(&requirements, &installed)
+}
+
+fn set_up_chromium() -> Result<(), String> {
+    if Path::new(CHROMIUM).exists() {
+        println!("Chromium is there");
+    } else {
+        println!("installing Chromium from the distribution");
+        let mut env = Command::new("apt-get");
+        stage::run(env.args(["update", "-qq"]), SETUP_LIMIT, |_| {})
+            .map_err(|error| format!("{error}\nChromium is needed as {CHROMIUM}: install it by hand"))?;
+        stage::run(
+            Command::new("apt-get")
+                .args(["install", "-y", "-qq", "--no-install-recommends", "chromium"])
+                .env("DEBIAN_FRONTEND", "noninteractive"),
+            SETUP_LIMIT,
+            |_| {},
+        )
+        .map_err(|error| {
+            format!("{error}\nChromium is needed as {CHROMIUM}: install it by hand, or run as root")
+        })?;
+    }
+    let browser = folder().join("browser");
+    let lock = browser.join("package-lock.json");
+    let installed = browser.join("node_modules/installed-lock.json");
+    if same_text(&lock, &installed) {
+        println!("the npm packages are there");
+        return Ok(());
+    }
+    println!("installing the official JavaScript client into interop/browser/node_modules");
+    stage::run(
+        Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(&browser),
+        SETUP_LIMIT,
+        |_| {},
+    )
+    .map_err(|error| format!("{error}\nNode.js 20 or newer with npm is needed"))?;
+    copy(&lock, &installed)
+}
+
+fn folder() -> PathBuf {
+    stage::root().join("interop")
+}
+
+fn venv() -> PathBuf {
+    folder().join("python/.venv")
+}
+
+fn same_text(wanted: &Path, installed: &Path) -> bool {
+    let read = |path: &Path| std::fs::read(path).ok();
+    read(wanted).is_some_and(|wanted| read(installed) == Some(wanted))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    std::fs::copy(from, to).map(|_| ()).map_err(|error| format!("cannot write {}: {error}", to.display()))
+}
+
+/// Reads pytest's last line: `1 failed, 20 passed, 2 errors in 31.20s`.
+fn pytest_tally(line: &str, tally: &mut Tally) {
+    let line = line.trim_matches(|c| c == '=' || c == ' ');
+    let Some((counts, time)) = line.rsplit_once(" in ") else {
+        return;
+    };
+    let seconds = time.split_once('s').and_then(|(seconds, _)| seconds.parse::<f64>().ok());
+    if seconds.is_none() {
+        return;
+    }
+    for part in counts.split(", ") {
+        match part.split_once(' ') {
+            Some((count, "passed")) => tally.passed += count.parse().unwrap_or(0),
+            Some((count, "failed" | "error" | "errors")) => tally.failed += count.parse().unwrap_or(0),
+            _ => {}
+        }
+    }
+}
+
+/// Reads the last lines of node's TAP: `# pass 20`, `# fail 1`, `# cancelled 0`.
+fn tap_tally(line: &str, tally: &mut Tally) {
+    let Some((what, count)) = line.strip_prefix("# ").and_then(|rest| rest.split_once(' ')) else {
+        return;
+    };
+    let Ok(count) = count.parse::<u64>() else {
+        return;
+    };
+    match what {
+        "pass" => tally.passed += count,
+        "fail" | "cancelled" => tally.failed += count,
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(reader: fn(&str, &mut Tally), lines: &[&str]) -> Tally {
+        let mut tally = Tally::default();
+        lines.iter().for_each(|line| reader(line, &mut tally));
+        tally
+    }
+
+    #[test]
+    fn the_counts_of_pytest_are_read() {
+        let lines = ["..F [100%]", "1 failed, 20 passed, 2 errors in 31.20s"];
+        assert_eq!(read(pytest_tally, &lines), Tally { passed: 20, failed: 3 });
+        let lines = ["=== 7 passed in 71.20s (0:01:11) ==="];
+        assert_eq!(read(pytest_tally, &lines), Tally { passed: 7, failed: 0 });
+        assert_eq!(read(pytest_tally, &["no tests ran in 0.01s", "5 passed in words"]), Tally::default());
+    }
+
+    #[test]
+    fn the_counts_of_node_are_read() {
+        let lines = ["ok 1 - x", "# tests 4", "# pass 2", "# fail 1", "# cancelled 1", "# skipped 0"];
+        assert_eq!(read(tap_tally, &lines), Tally { passed: 2, failed: 2 });
+    }
+}
