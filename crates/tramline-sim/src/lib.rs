@@ -1,1 +1,14 @@
 //! Virtual clock and seeded lossy network for the tests.
+//!
+//! A test owns a [`VirtualClock`] and a [`Network`], moves datagrams between its machines by hand, and advances the
+//! clock to the next thing that happens. The same seed gives the same run. [`run_seeds`] repeats a test over many
+//! seeds and names the one that failed.
+
+mod clock;
+mod network;
+mod seeds;
+
+pub use clock::VirtualClock;
+pub use fastrand::Rng;
+pub use network::{Conditions, Delivery, Network, NetworkStats};
+pub use seeds::run_seeds;
