@@ -2,7 +2,7 @@
 //!
 //! Nothing here opens a socket, reads a clock or takes randomness: `now`, seeds and random values are arguments.
 //! The way of a frame: [`packetize`] makes packets of it, [`queue`] holds them for a slower hop and gives up what
-//! is too old, [`outbox`] takes turns between the tracks of one peer, `reassemble` makes the frame again, and
+//! is too old, [`outbox`] takes turns between the tracks of one peer, [`reassemble`] makes the frame again, and
 //! [`fanout`] hands it to every local reader. [`stats`] counts the same things at each of them.
 #![forbid(unsafe_code)]
 
@@ -11,4 +11,5 @@ pub mod frame;
 pub mod outbox;
 pub mod packetize;
 pub mod queue;
+pub mod reassemble;
 pub mod stats;
