@@ -52,7 +52,8 @@ pub(crate) fn stages(report: &mut Report) {
     });
     report.stage("check docs", || {
         stage::run(
-            stage::cargo(&["doc", "--locked", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"),
+            stage::cargo(&["doc", "--locked", "--workspace", "--no-deps", "--lib"])
+                .env("RUSTDOCFLAGS", "-D warnings"),
             BUILD_LIMIT,
             |_| {},
         )

@@ -63,9 +63,41 @@ pub(crate) struct DepKind {
 
 impl Metadata {
     /// Asks cargo; fails when `Cargo.lock` is not up to date.
+    ///
+    /// `cargo metadata` also lists optional packages that no enabled feature brings in; `cargo tree` does not, so
+    /// what it does not show is left out.
     pub(crate) fn load() -> Result<Self, String> {
         let text = stage::output(&mut stage::cargo(&["metadata", "--format-version=1", "--locked"]))?;
-        serde_json::from_str(&text).map_err(|error| format!("cannot read cargo metadata: {error}"))
+        let mut metadata: Metadata =
+            serde_json::from_str(&text).map_err(|error| format!("cannot read cargo metadata: {error}"))?;
+        let tree = stage::output(&mut stage::cargo(&[
+            "tree",
+            "--locked",
+            "--workspace",
+            "--target=all",
+            "--edges=all",
+            "--prefix=none",
+            "--format={p}",
+        ]))?;
+        metadata.retain_only(&tree);
+        Ok(metadata)
+    }
+
+    /// Keeps the packages that stand in a listing with lines like `name v1.2.3 (proc-macro)`.
+    fn retain_only(&mut self, tree: &str) {
+        let used: BTreeSet<(&str, &str)> = tree
+            .lines()
+            .filter_map(|line| {
+                let (name, rest) = line.split_once(" v")?;
+                Some((name, rest.split(' ').next()?))
+            })
+            .collect();
+        self.packages.retain(|package| used.contains(&(package.name.as_str(), package.version.as_str())));
+        let kept: BTreeSet<&str> = self.packages.iter().map(|package| package.id.as_str()).collect();
+        self.resolve.nodes.retain(|node| kept.contains(node.id.as_str()));
+        for node in &mut self.resolve.nodes {
+            node.deps.retain(|dep| kept.contains(dep.pkg.as_str()));
+        }
     }
 
     /// The packages of this repository.
@@ -162,6 +194,16 @@ pub(crate) mod synthetic {
             packages,
             target_directory: PathBuf::from("target"),
         }
+    }
+
+    #[test]
+    fn a_package_that_no_feature_brings_in_is_left_out() {
+        let mut metadata =
+            workspace(vec![member("a"), foreign("b"), foreign("c")], &[("a", "b", None), ("a", "c", None)]);
+        metadata.retain_only("a v0.1.0 (somewhere)\n\nb v0.1.0 (*)\nc v0.2.0\n[dev-dependencies]\n");
+        let names: Vec<&str> = metadata.packages.iter().map(|package| package.name.as_str()).collect();
+        assert_eq!(names, ["a", "b"]);
+        assert_eq!(metadata.normal_tree("a").len(), 1);
     }
 
     #[test]

@@ -150,7 +150,8 @@ fn kill_tree(pid: u32) {
     let mut doomed = descendants(pid, &parents());
     doomed.push(pid);
     let pids = doomed.iter().map(u32::to_string);
-    let _ = Command::new("kill").arg("-KILL").args(pids).status();
+    // One that ended by itself meanwhile is no news.
+    let _ = Command::new("kill").arg("-KILL").args(pids).stderr(Stdio::null()).status();
 }
 
 /// Every process and its parent, from /proc; empty where there is none.
