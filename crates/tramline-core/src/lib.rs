@@ -4,12 +4,20 @@
 //! The way of a frame: [`packetize`] makes packets of it, [`queue`] holds them for a slower hop and gives up what
 //! is too old, [`outbox`] takes turns between the tracks of one peer, [`reassemble`] makes the frame again, and
 //! [`fanout`] hands it to every local reader. [`stats`] counts the same things at each of them.
+//!
+//! Signalling: [`session`] is the client's side, [`room`] the server's, and [`forward`] the routes that packets
+//! follow between the two.
 #![forbid(unsafe_code)]
 
 pub mod fanout;
+pub mod forward;
 pub mod frame;
+pub mod leave;
 pub mod outbox;
 pub mod packetize;
 pub mod queue;
 pub mod reassemble;
+pub mod room;
+pub mod session;
 pub mod stats;
+pub mod track;
