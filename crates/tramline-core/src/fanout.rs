@@ -92,3 +92,69 @@ impl<Q: QueueAccess<Frame>> Default for Fanout<Q> {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use tramline_sim::VirtualClock;
+
+    #[test]
+    fn a_slow_stream_loses_its_own_oldest_frames_and_nobody_elses() {
+        let (clock, mut fanout) = (VirtualClock::new(), Fanout::new());
+        let [slow, fast] = [16, 64].map(|frames| fanout.add(queue(frames)));
+        let mut woken = 0;
+        for number in 0..40u8 {
+            fanout.handle_frame(clock.now(), Frame::new(vec![number]), |_, _| woken += 1);
+        }
+        assert_eq!(woken, 80);
+        assert_eq!(read(&mut fanout, slow, &clock), (24..40).collect::<Vec<_>>());
+        assert_eq!(read(&mut fanout, fast, &clock), (0..40).collect::<Vec<_>>());
+        let lost = |queue: &mut LiveQueue<Frame>| queue.counters().dropped.count(DropReason::QueueFull);
+        assert_eq!(fanout.queue_mut(slow).map(lost), Some(24));
+        assert_eq!(fanout.queue_mut(fast).map(lost), Some(0));
+    }
+
+    #[test]
+    fn streams_share_the_payload() {
+        let (clock, mut fanout) = (VirtualClock::new(), Fanout::new());
+        let keys = [16, 16, 16].map(|frames| fanout.add(queue(frames)));
+        let payload = Bytes::from(vec![1; 1_000]);
+        fanout.handle_frame(clock.now(), Frame::new(payload.clone()), |_, _| {});
+        for key in keys {
+            let frame =
+                fanout.queue_mut(key).and_then(|queue| queue.pop(clock.now())).expect("was handed out");
+            assert_eq!(frame.payload.as_ptr(), payload.as_ptr());
+        }
+    }
+
+    #[test]
+    fn a_frame_that_nobody_reads_is_counted() {
+        let (clock, mut fanout) = (VirtualClock::new(), Fanout::<LiveQueue<Frame>>::new());
+        fanout.handle_frame(clock.now(), Frame::new("x"), |_, _| panic!("there is no stream"));
+        let key = fanout.add(queue(16));
+        fanout.remove(key);
+        fanout.handle_frame(clock.now(), Frame::new("x"), |_, _| panic!("the stream is gone"));
+        assert_eq!(fanout.counters().dropped.count(DropReason::NoReader), 2);
+        assert_eq!(fanout.streams(), 0);
+    }
+
+    #[test]
+    fn empty_frames_are_bounded_too() {
+        let (clock, mut fanout) = (VirtualClock::new(), Fanout::new());
+        let key = fanout.add(LiveQueue::new(stream_queue_config()));
+        for _ in 0..100 {
+            fanout.handle_frame(clock.now(), Frame::new(Bytes::new()), |_, _| {});
+        }
+        assert_eq!(fanout.queue_mut(key).map(|queue| queue.frames()), Some(16));
+    }
+
+    fn queue(frames: usize) -> LiveQueue<Frame> {
+        LiveQueue::new(stream_queue_config().with_max_frames(frames))
+    }
+
+    fn read(fanout: &mut Fanout, key: SlotKey, clock: &VirtualClock) -> Vec<u8> {
+        let queue = fanout.queue_mut(key).expect("a stream");
+        std::iter::from_fn(|| queue.pop(clock.now())).map(|frame| frame.payload[0]).collect()
+    }
+}

@@ -228,3 +228,101 @@ impl<V> Slots<V> {
         self.len
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::QueueConfig;
+    use crate::stats::DropReason;
+    use std::sync::{Arc, Mutex};
+    use tramline_sim::VirtualClock;
+
+    #[test]
+    fn tracks_take_turns_by_packet() {
+        let (clock, mut outbox) = (VirtualClock::new(), Outbox::new());
+        let [big, small] = [queue(), queue()].map(|queue| outbox.add(queue));
+        outbox.push_frame(clock.now(), big, (0..4).map(|_| Bytes::from_static(b"big")));
+        outbox.push_frame(clock.now(), small, [Bytes::from_static(b"one")]);
+        outbox.push_frame(clock.now(), small, [Bytes::from_static(b"two")]);
+        let order: Vec<_> = std::iter::from_fn(|| outbox.next(clock.now())).map(|(key, _)| key).collect();
+        assert_eq!(order, [big, small, big, small, big, big]);
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn a_frame_that_waits_for_its_next_part_does_not_block_the_other_tracks() {
+        let (clock, mut outbox) = (VirtualClock::new(), Outbox::new());
+        let [slow, other] = [queue(), queue()].map(|queue| outbox.add(queue));
+        outbox.push_part(clock.now(), slow, 0, true, false, Bytes::from_static(b"start"));
+        outbox.push_frame(clock.now(), other, [Bytes::from_static(b"whole")]);
+        assert_eq!(outbox.next(clock.now()).map(|(key, _)| key), Some(slow));
+        assert_eq!(outbox.next(clock.now()).map(|(key, _)| key), Some(other));
+        assert_eq!(outbox.next(clock.now()), None);
+        outbox.push_part(clock.now(), slow, 0, false, true, Bytes::from_static(b"final"));
+        assert_eq!(outbox.next(clock.now()), Some((slow, Bytes::from_static(b"final"))));
+    }
+
+    #[test]
+    fn a_removed_track_sends_nothing_and_its_key_names_no_later_one() {
+        let (clock, mut outbox) = (VirtualClock::new(), Outbox::new());
+        let gone = outbox.add(queue());
+        outbox.push_frame(clock.now(), gone, [Bytes::from_static(b"x")]);
+        let left = outbox.remove(gone).expect("was added");
+        assert_eq!(left.frames(), 1);
+        let new = outbox.add(queue());
+        assert_ne!(gone, new);
+        assert!(!outbox.push_frame(clock.now(), gone, [Bytes::from_static(b"x")]));
+        assert!(outbox.remove(gone).is_none() && outbox.queue_mut(gone).is_none());
+        assert_eq!(outbox.next(clock.now()), None);
+        outbox.push_frame(clock.now(), new, [Bytes::from_static(b"y")]);
+        assert_eq!(outbox.next(clock.now()), Some((new, Bytes::from_static(b"y"))));
+    }
+
+    #[test]
+    fn expiry_finds_the_old_frames_of_every_track() {
+        let (mut clock, mut outbox) = (VirtualClock::new(), Outbox::new());
+        let keys: Vec<_> = (0..256).map(|_| outbox.add(queue())).collect();
+        for key in &keys {
+            outbox.push_frame(clock.now(), *key, [Bytes::from_static(b"x")]);
+            clock.advance(Duration::from_millis(1));
+        }
+        let mut timeouts = 0;
+        while let Some(timeout) = outbox.poll_timeout() {
+            clock.advance_to(timeout);
+            outbox.handle_timeout(timeout);
+            timeouts += 1;
+        }
+        assert!((1..=256).contains(&timeouts), "{timeouts}");
+        assert!(outbox.is_empty());
+        let stale = |queue: &LiveQueue<Bytes>| queue.counters().dropped.count(DropReason::Stale);
+        assert_eq!(outbox.queues_mut().map(|(_, queue)| stale(queue)).sum::<u64>(), 256);
+    }
+
+    #[test]
+    fn queues_may_be_shared_with_those_who_push() {
+        struct Shared(Arc<Mutex<LiveQueue<Bytes>>>);
+        impl QueueAccess<Bytes> for Shared {
+            fn access<R>(&mut self, f: impl FnOnce(&mut LiveQueue<Bytes>) -> R) -> R {
+                f(&mut self.0.lock().expect("no holder panics"))
+            }
+        }
+        let clock = VirtualClock::new();
+        let shared = Arc::new(Mutex::new(queue()));
+        let mut outbox = Outbox::new();
+        let key = outbox.add(Shared(Arc::clone(&shared)));
+        outbox.mark_ready(key);
+        assert_eq!(outbox.next(clock.now()), None, "nothing was pushed");
+        let now = clock.now();
+        std::thread::spawn(move || shared.lock().expect("alone").push_frame(now, [Bytes::from_static(b"x")]))
+            .join()
+            .expect("pushes");
+        outbox.mark_ready(key);
+        outbox.mark_ready(key);
+        assert_eq!(outbox.next(clock.now()), Some((key, Bytes::from_static(b"x"))));
+        assert_eq!(outbox.next(clock.now()), None);
+    }
+
+    fn queue() -> LiveQueue<Bytes> {
+        LiveQueue::new(QueueConfig::default())
+    }
+}

@@ -157,3 +157,115 @@ pub struct FrameTooLarge {
     /// The most that a payload with these extensions may have.
     pub limit: usize,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use tramline_wire::{E2eeExtension, Packet};
+
+    #[test]
+    fn a_frame_that_is_too_large_is_refused_with_its_size_and_the_limit_and_costs_no_number() {
+        let mut packetizer = packetizer(16_000);
+        let none = Extensions::default();
+        assert_eq!(packetizer.max_frame_len(&none), 2_046_464);
+        assert_eq!(packetizer.max_frame_len(&stamped()), 128 * 15_976);
+        let payload = vec![0; 2_046_465];
+        let error = packetizer.packetize(0, &payload, none).expect_err("one byte too many");
+        assert_eq!(error, FrameTooLarge { size: 2_046_465, limit: 2_046_464 });
+        assert!(error.to_string().contains("2046465 bytes") && error.to_string().contains("2046464 bytes"));
+
+        let frame = packetizer.packetize(0, &payload[1..], none).expect("exactly the limit");
+        assert_eq!((frame.number(), frame.len()), (0, 128));
+        let last = frame.last().expect("128 packets");
+        let header = Packet::parse(&last).expect("own packet").header;
+        assert_eq!((header.marker, header.sequence), (Marker::Final, 127));
+    }
+
+    #[test]
+    fn an_empty_payload_is_one_packet_without_payload() {
+        let packets: Vec<_> = packetizer(16_000).packetize(7, &[], stamped()).expect("small").collect();
+        assert_eq!(packets.len(), 1);
+        let packet = Packet::parse(&packets[0]).expect("own packet");
+        assert_eq!((packet.header.marker, packet.payload.len()), (Marker::Single, 0));
+        assert_eq!(packet.header.extensions, stamped());
+    }
+
+    #[test]
+    fn a_limit_below_the_header_refuses_every_frame() {
+        assert_eq!(
+            packetizer(23).packetize(0, &[], stamped()).err(),
+            Some(FrameTooLarge { size: 0, limit: 0 })
+        );
+        assert!(packetizer(24).packetize(0, &[], stamped()).is_ok());
+    }
+
+    #[test]
+    fn counters_and_timestamp_wrap() {
+        let mut packetizer = Packetizer::new(TrackHandle::FIRST, u32::MAX, 13);
+        for number in 0..=u16::MAX {
+            let frame = packetizer.packetize(0, &[1], Extensions::default()).expect("small");
+            assert_eq!(frame.number(), number);
+        }
+        packetizer.sequence = u16::MAX;
+        let frame = packetizer.packetize(2, &[1, 2], Extensions::default()).expect("small");
+        let headers: Vec<_> =
+            frame.map(|packet| Packet::parse(&packet).expect("own packet").header).collect();
+        let numbers: Vec<_> =
+            headers.iter().map(|header| (header.frame_number, header.sequence, header.timestamp)).collect();
+        assert_eq!(numbers, [(0, u16::MAX, 1), (0, 0, 1)]);
+    }
+
+    #[test]
+    fn all_packets_of_a_frame_lie_one_behind_the_other() {
+        let payload = vec![7; 40_000];
+        let packets: Vec<_> =
+            packetizer(16_000).packetize(0, &payload, Extensions::default()).expect("small").collect();
+        assert_eq!(packets.iter().map(Bytes::len).collect::<Vec<_>>(), [16_000, 16_000, 8_036]);
+        for pair in packets.windows(2) {
+            assert_eq!(pair[0].as_ptr_range().end, pair[1].as_ptr());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn packets_carry_the_payload_and_say_where_they_belong(
+            payload in proptest::collection::vec(any::<u8>(), 0..5_000),
+            max_packet_len in 80usize..20_000,
+            user_timestamp: Option<u64>,
+            e2ee in proptest::option::of((any::<u8>(), any::<[u8; 12]>())),
+            base: u32,
+            clock: u32,
+        ) {
+            let e2ee = e2ee.map(|(key_index, iv)| E2eeExtension { key_index, iv });
+            let extensions = Extensions { e2ee, user_timestamp };
+            let mut packetizer = Packetizer::new(TrackHandle::FIRST, base, max_packet_len);
+            for number in 0..3 {
+                let frame = packetizer.packetize(clock, &payload, extensions).expect("small");
+                let count = frame.len();
+                prop_assert_eq!(frame.bytes(), packetizer.encoded_len(payload.len(), &extensions));
+                let mut joined = Vec::new();
+                for (index, packet) in frame.enumerate() {
+                    prop_assert!(packet.len() <= max_packet_len.min(MAX_PACKET_LEN));
+                    let Packet { header, payload } = Packet::parse(&packet).expect("own packet");
+                    prop_assert_eq!(header.marker.is_start(), index == 0);
+                    prop_assert_eq!(header.marker.is_end(), index + 1 == count);
+                    prop_assert_eq!(header.frame_number, number);
+                    prop_assert_eq!(usize::from(header.sequence), usize::from(number) * count + index);
+                    prop_assert_eq!(header.timestamp, base.wrapping_add(clock));
+                    prop_assert_eq!(header.extensions, extensions);
+                    joined.extend_from_slice(payload);
+                }
+                prop_assert_eq!(&joined, &payload);
+            }
+        }
+    }
+
+    fn packetizer(max_packet_len: usize) -> Packetizer {
+        Packetizer::new(TrackHandle::FIRST, 0, max_packet_len)
+    }
+
+    fn stamped() -> Extensions {
+        Extensions { user_timestamp: Some(1), ..Extensions::default() }
+    }
+}

@@ -90,4 +90,10 @@ impl<T> Slab<T> {
     pub(super) fn clear(&mut self, chain: &mut Chain) {
         while self.pop(chain).is_some() {}
     }
+
+    /// Places that were ever in use at once.
+    #[cfg(test)]
+    pub(super) fn places(&self) -> usize {
+        self.nodes.len()
+    }
 }
