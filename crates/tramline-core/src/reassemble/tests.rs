@@ -141,7 +141,8 @@ fn bytes_in_flight_are_bounded() {
 #[test]
 fn packets_that_contradict_each_other_drop_their_frame() {
     let clock = VirtualClock::new();
-    let cases: [(&str, &[(Marker, u16)], DropReason); 5] = [
+    type Case = (&'static str, &'static [(Marker, u16)], DropReason);
+    let cases: [Case; 5] = [
         ("two starts", &[(Marker::Start, 1), (Marker::Start, 2)], DropReason::Malformed),
         ("two ends", &[(Marker::Final, 1), (Marker::Final, 2)], DropReason::Malformed),
         ("outside", &[(Marker::Start, 1), (Marker::Inter, 4), (Marker::Final, 2)], DropReason::Malformed),
