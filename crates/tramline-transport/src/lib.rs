@@ -5,19 +5,23 @@
 //! It does not know what the bytes on its channels mean.
 #![forbid(unsafe_code)]
 
+mod candidate;
 mod certificate;
 mod channel;
+mod channels;
+mod dcep;
+mod dtls;
+mod ice;
 mod peer;
+mod sctp;
+mod sdp;
 mod stats;
 mod transmit;
-
-pub mod candidate;
-pub mod sdp;
 
 pub use candidate::{CandidateError, LocalCandidate};
 pub use certificate::{Certificate, CertificateError, Fingerprint};
 pub use channel::{Channel, SendError};
-pub use peer::{CloseReason, Peer, PeerConfig, PeerEvent};
+pub use peer::{CloseReason, IceFailure, Peer, PeerConfig, PeerEvent};
 pub use sdp::SdpError;
 pub use stats::PeerStats;
 pub use transmit::{Transmit, Transmits};

@@ -1,215 +1,706 @@
 //! One WebRTC peer connection, from session description to messages.
 
+use std::collections::VecDeque;
+use std::fmt;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
+use tracing::debug;
 
-use crate::candidate::{CandidateError, LocalCandidate};
-use crate::certificate::{Certificate, Fingerprint};
+use crate::candidate::{self, CandidateError, LocalCandidate, Remote};
+use crate::certificate::Fingerprint;
 use crate::channel::{Channel, SendError};
+use crate::channels::Channels;
+use crate::dtls::{self, Fate, Role, Session};
+use crate::ice::{self, Agent, Credentials, Full, Lite, Path, Verdict};
+use crate::sctp::{self, Association};
 use crate::sdp::SdpError;
+use crate::sdp::description::{Description, Setup};
+use crate::sdp::write::{self, Local, OFFER_MID};
 use crate::stats::PeerStats;
 use crate::transmit::Transmits;
 
-/// What a [`Peer`] is made with.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct PeerConfig {
-    /// Certificate to show; one may serve all peers of a process.
-    pub certificate: Certificate,
-    /// Secret random bytes, fresh for each peer: the ICE credentials are derived from them.
-    pub secret: [u8; 32],
-    /// Whether the channels have the ids 100, 101 and 102 without an in-band handshake (LiveKit protocol 18).
-    pub negotiated_channels: bool,
-    /// Longest message in bytes that is accepted; announced in the session description.
-    pub max_message_size: usize,
-    /// How long nothing authentic may arrive before the peer is given up.
-    pub disconnect_timeout: Duration,
-}
+mod config;
 
-impl PeerConfig {
-    /// The defaults, with a certificate and 32 fresh secret random bytes.
-    pub fn new(certificate: Certificate, secret: [u8; 32]) -> Self {
-        Self {
-            certificate,
-            secret,
-            negotiated_channels: false,
-            max_message_size: 256 * 1024,
-            disconnect_timeout: Duration::from_secs(15),
-        }
-    }
-}
-
-/// What happened, from [`Peer::poll_event`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PeerEvent {
-    /// ICE, DTLS and SCTP are up. Channels open on their own after this.
-    Connected,
-    /// The channel can be sent on.
-    ChannelOpen(Channel),
-    /// The peer closed the channel; the others go on.
-    ChannelClosed(Channel),
-    /// A whole message.
-    Message(Channel, Bytes),
-    /// The peer proved by an authenticated check that it can be reached at this address. Route datagrams from there to
-    /// this peer.
-    RemoteAddress(SocketAddr),
-    /// The peer is over; nothing follows.
-    Closed(CloseReason),
-}
-
-/// Why a [`Peer`] ended.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CloseReason {
-    /// [`Peer::close`] was called.
-    #[error("closed locally")]
-    Local,
-    /// The peer closed its DTLS session: it left.
-    #[error("the peer closed the connection")]
-    CloseNotify,
-    /// No pair of addresses worked, or all of them fell silent.
-    #[error("no connection to the peer: no pair of addresses works")]
-    IceFailed,
-    /// The DTLS handshake or session failed.
-    #[error("DTLS failed: {0}")]
-    DtlsFailed(String),
-    /// The peer's certificate is not the one that its session description announced.
-    #[error("the peer's certificate has fingerprint {actual}, its session description announced {expected}")]
-    WrongFingerprint {
-        /// Announced by signalling.
-        expected: Fingerprint,
-        /// Shown in the handshake.
-        actual: Fingerprint,
-    },
-    /// The SCTP association could not be set up or was lost.
-    #[error("SCTP association lost: {0}")]
-    SctpAborted(String),
-}
+pub use config::{CloseReason, IceFailure, PeerConfig, PeerEvent};
 
 /// One WebRTC peer connection, data only, in either role.
-#[derive(Debug)]
+///
+/// It owns no socket, clock or task. A driver turns one loop:
+///
+/// 1. [`handle_datagram`](Self::handle_datagram) for every datagram of a batch, and
+///    [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) has come;
+/// 2. [`poll_event`](Self::poll_event) until it is empty;
+/// 3. [`send`](Self::send) what is waiting, up to [`send_capacity`](Self::send_capacity);
+/// 4. [`poll_transmit`](Self::poll_transmit) once, and send what it wrote;
+/// 5. wait for datagrams, for something to send, or until [`poll_timeout`](Self::poll_timeout).
+///
+/// A client begins with [`client`](Self::client), [`add_local_candidate`](Self::add_local_candidate) for each address,
+/// [`offer`](Self::offer), and when it comes [`handle_answer`](Self::handle_answer). A server begins with
+/// [`server`](Self::server), `add_local_candidate`, [`answer`](Self::answer). Candidates that the other side trickles go
+/// to [`handle_candidate`](Self::handle_candidate).
 pub struct Peer {
-    _dtls: dimpl::DtlsCertificate,
+    config: PeerConfig,
+    agent: Agent,
+    side: Side,
+    dtls: Option<Session>,
+    sctp: Option<Association>,
+    channels: Channels,
+    events: VecDeque<PeerEvent>,
+    state: State,
+    /// SCTP took something in since its events were last looked at.
+    unseen: bool,
+    created: Instant,
+    /// When the peer was last heard, authentically.
+    heard: Instant,
+    local_candidates: Vec<SocketAddr>,
+    candidate_lines: Vec<String>,
+    /// ICE restarts so far.
+    generation: u64,
+    send_limit: usize,
     stats: PeerStats,
+}
+
+/// What only one of the roles has.
+enum Side {
+    Client {
+        /// Offers made so far.
+        offers: u64,
+        /// From the first answer: the certificate that the server has to show.
+        fingerprint: Option<Fingerprint>,
+    },
+    Server {
+        offer: Box<Description>,
+        /// Offers taken so far.
+        offers: u64,
+    },
+}
+
+/// Connecting → Connected → Ending → Ended, and to Ending from any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    Connecting,
+    Connected,
+    /// Over, but messages that arrived before may still be fetched.
+    Ending(CloseReason),
+    Ended,
 }
 
 impl Peer {
     /// A client: full ICE, controlling, makes the offer and the channels.
-    pub fn client(config: PeerConfig, _now: Instant) -> Self {
-        Self { _dtls: config.certificate.dtls().clone(), stats: PeerStats::default() }
+    pub fn client(config: PeerConfig, now: Instant) -> Self {
+        let credentials = Credentials::derive(&config.secret, 0);
+        let agent = Full::new(credentials, ice::derive_number(&config.secret, b't'));
+        let side = Side::Client { offers: 0, fingerprint: None };
+        Self::new(config, Agent::Full(Box::new(agent)), side, now)
     }
 
     /// A server: ICE lite, answers `offer`.
-    pub fn server(config: PeerConfig, now: Instant, _offer: &str) -> Result<Self, SdpError> {
-        Ok(Self::client(config, now))
+    pub fn server(config: PeerConfig, now: Instant, offer: &str) -> Result<Self, SdpError> {
+        let offer = Description::parse(offer)?;
+        let credentials = Credentials::derive(&config.secret, 0);
+        let agent =
+            Lite::new(credentials, offer.credentials.clone(), ice::derive_number(&config.secret, b't'));
+        let side = Side::Server { offer: Box::new(offer.clone()), offers: 1 };
+        let mut peer = Self::new(config, Agent::Lite(Box::new(agent)), side, now);
+        peer.prepare(now, &offer, server_role(offer.setup));
+        Ok(peer)
     }
 
-    /// Client: the offer, with the local candidates known so far.
+    fn new(config: PeerConfig, agent: Agent, side: Side, now: Instant) -> Self {
+        Self {
+            config,
+            agent,
+            side,
+            dtls: None,
+            sctp: None,
+            channels: Channels::default(),
+            events: VecDeque::new(),
+            state: State::Connecting,
+            unseen: false,
+            created: now,
+            heard: now,
+            local_candidates: Vec::new(),
+            candidate_lines: Vec::new(),
+            generation: 0,
+            send_limit: 0,
+            stats: PeerStats::default(),
+        }
+    }
+
+    /// Client: an offer with the local candidates known so far.
     pub fn offer(&mut self) -> String {
-        String::new()
+        if let Side::Client { offers, .. } = &mut self.side {
+            *offers += 1;
+        }
+        write::offer(&self.local("actpass"))
     }
 
     /// Client: the server's answer to the last offer.
-    pub fn handle_answer(&mut self, _now: Instant, _sdp: &str) -> Result<(), SdpError> {
+    pub fn handle_answer(&mut self, now: Instant, sdp: &str) -> Result<(), SdpError> {
+        let Side::Client { offers, fingerprint } = &mut self.side else {
+            return Err(SdpError::WrongState("a server makes answers, it does not take them"));
+        };
+        if *offers == 0 {
+            return Err(SdpError::WrongState("no offer was made yet"));
+        }
+        let answer = Description::parse(sdp)?;
+        if answer.data_index != 0 || answer.mid() != OFFER_MID {
+            return Err(SdpError::Mismatch("expected one application section with mid 0"));
+        }
+        let role = match answer.setup {
+            Setup::Active => Role::Server,
+            Setup::Passive => Role::Client,
+            Setup::ActPass => {
+                return Err(SdpError::BadValue {
+                    attribute: "setup",
+                    expected: "active or passive in an answer",
+                });
+            }
+        };
+        let first = fingerprint.is_none();
+        if fingerprint.is_some_and(|known| known != answer.fingerprint) {
+            return Err(SdpError::Mismatch(
+                "the certificate fingerprint changed in the middle of the session",
+            ));
+        }
+        *fingerprint = Some(answer.fingerprint);
+        if let Agent::Full(agent) = &mut self.agent {
+            agent.set_remote(&answer.credentials);
+        }
+        for candidate in &answer.candidates {
+            if let Err(error) = self.handle_candidate(candidate) {
+                debug!(%error, "candidate in the answer ignored");
+                self.stats.ignored_candidates += 1;
+            }
+        }
+        if first {
+            self.prepare(now, &answer, role);
+        }
+        self.agent.handle_timeout(now);
         Ok(())
     }
 
     /// Client: whether the server speaks protocol 18 or later, known from `join`. Call it before
     /// [`handle_answer`](Self::handle_answer).
-    pub fn set_negotiated_channels(&mut self, _negotiated: bool) {}
+    pub fn set_negotiated_channels(&mut self, negotiated: bool) {
+        self.config.negotiated_channels = negotiated;
+    }
 
-    /// Server: a later offer of the same client, perhaps with new ICE credentials (an ICE restart).
-    pub fn handle_offer(&mut self, _now: Instant, _offer: &str) -> Result<(), SdpError> {
+    /// Client: starts an ICE restart and returns the offer for it. Data goes on over the old path meanwhile.
+    pub fn restart_ice(&mut self) -> String {
+        if let Agent::Full(agent) = &mut self.agent {
+            self.generation += 1;
+            agent.restart(Credentials::derive(&self.config.secret, self.generation));
+        }
+        self.offer()
+    }
+
+    /// Server: a later offer of the same client, perhaps with new ICE credentials (an ICE restart). Fetch
+    /// [`answer`](Self::answer) and [`local_ufrag`](Self::local_ufrag) again afterwards.
+    pub fn handle_offer(&mut self, now: Instant, offer: &str) -> Result<(), SdpError> {
+        let (Side::Server { offer: current, offers }, Agent::Lite(agent)) = (&mut self.side, &mut self.agent)
+        else {
+            return Err(SdpError::WrongState("a client makes offers, it does not take them"));
+        };
+        let offer = Description::parse(offer)?;
+        if offer.fingerprint != current.fingerprint {
+            return Err(SdpError::Mismatch(
+                "the certificate fingerprint changed in the middle of the session",
+            ));
+        }
+        if offer.credentials != *agent.remote() {
+            debug!(after = ?now.saturating_duration_since(self.created), "ICE restart");
+            self.generation += 1;
+            agent.restart(
+                Credentials::derive(&self.config.secret, self.generation),
+                offer.credentials.clone(),
+            );
+        }
+        **current = offer;
+        *offers += 1;
         Ok(())
     }
 
-    /// Server: the answer to the last offer, with the local candidates known so far.
+    /// Server: the answer to the last offer, with the local candidates known so far. A client has none to give and returns
+    /// an empty string.
     pub fn answer(&self) -> String {
-        String::new()
+        let Side::Server { offer, .. } = &self.side else { return String::new() };
+        let setup = match self.dtls.as_ref().map(Session::role) {
+            Some(Role::Client) => "active",
+            Some(Role::Server) | None => "passive",
+        };
+        write::answer(&self.local(setup), offer)
     }
 
     /// The first half of the STUN user name in checks that are meant for this peer.
     pub fn local_ufrag(&self) -> &str {
-        ""
+        &self.agent.local().ufrag
     }
 
-    /// Adds an address at which this peer can be reached.
-    pub fn add_local_candidate(&mut self, _addr: SocketAddr) {}
+    /// Adds an address at which this peer can be reached. Addresses that cannot be a host candidate are ignored.
+    ///
+    /// A server may name addresses here that differ from those of its sockets (behind a NAT); datagrams are answered from
+    /// where they arrived.
+    pub fn add_local_candidate(&mut self, addr: SocketAddr) {
+        if self.local_candidates.contains(&addr) || self.local_candidates.len() >= MAX_LOCAL_CANDIDATES {
+            return;
+        }
+        if let Agent::Full(agent) = &mut self.agent
+            && !agent.add_local(addr)
+        {
+            return;
+        }
+        self.candidate_lines.push(candidate::host_line(addr, self.local_candidates.len()));
+        self.local_candidates.push(addr);
+    }
 
     /// The local candidates for trickling.
     pub fn local_candidates(&self) -> Vec<LocalCandidate> {
-        Vec::new()
+        let (mid, mline_index) = match &self.side {
+            Side::Client { .. } => (OFFER_MID.to_owned(), 0),
+            Side::Server { offer, .. } => (offer.mid(), u16::try_from(offer.data_index).unwrap_or(u16::MAX)),
+        };
+        let trickle = |candidate: &String| LocalCandidate {
+            candidate: candidate.clone(),
+            mid: mid.clone(),
+            mline_index,
+        };
+        self.candidate_lines.iter().map(trickle).collect()
     }
 
-    /// A candidate of the peer, with or without `a=`.
-    pub fn handle_candidate(&mut self, _candidate: &str) -> Result<(), CandidateError> {
+    /// A candidate of the peer, with or without `a=`. Host names (`.local`) and TCP are ignored; so is everything on a
+    /// server, which learns addresses from checks.
+    pub fn handle_candidate(&mut self, candidate: &str) -> Result<(), CandidateError> {
+        match (candidate::parse(candidate)?, &mut self.agent) {
+            (Remote::Usable(candidate), Agent::Full(agent)) => {
+                agent.add_remote(candidate).map_err(CandidateError::TooMany)?;
+            }
+            (Remote::Usable(_), Agent::Lite(_)) => {}
+            (Remote::Ignored, _) => self.stats.ignored_candidates += 1,
+        }
         Ok(())
     }
 
     /// A datagram that arrived at `local` from `remote`. Hand in a whole batch, then poll once.
-    pub fn handle_datagram(
-        &mut self,
-        _now: Instant,
-        _local: SocketAddr,
-        _remote: SocketAddr,
-        _datagram: &[u8],
-    ) {
+    pub fn handle_datagram(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) {
+        self.stats.datagrams_received += 1;
+        self.stats.bytes_received += datagram.len() as u64;
+        if self.is_closed() {
+            return;
+        }
+        let path = Path { local: self.resolve(local), remote };
+        // RFC 7983 section 7: the first byte tells the protocols on one port apart.
+        match datagram.first() {
+            Some(0..=3) => self.handle_stun(now, path, datagram),
+            Some(20..=63) => self.handle_dtls(now, path, datagram),
+            _ => self.stats.malformed_datagrams += 1,
+        }
     }
 
     /// The time that [`poll_timeout`](Self::poll_timeout) named has come; early and late calls are harmless.
-    pub fn handle_timeout(&mut self, _now: Instant) {}
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.is_closed() {
+            return;
+        }
+        self.agent.handle_timeout(now);
+        self.drive_handshake(now);
+        if let Some(sctp) = &mut self.sctp {
+            sctp.handle_timeout(now);
+            self.unseen = true;
+        }
+        if now >= self.deadline() {
+            let failure = match self.state {
+                State::Connected => IceFailure::Silent(self.config.disconnect_timeout),
+                _ if self.agent.path().is_none() => IceFailure::NoPath(self.config.connect_timeout),
+                _ => IceFailure::NoSession(self.config.connect_timeout),
+            };
+            self.end(CloseReason::IceFailed(failure));
+        }
+    }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout).
+    /// When to call [`handle_timeout`](Self::handle_timeout); `None` when the peer is over.
     pub fn poll_timeout(&mut self) -> Option<Instant> {
-        None
+        if self.is_closed() {
+            return None;
+        }
+        let agent = self.agent.poll_timeout();
+        let dtls = self.dtls.as_ref().and_then(Session::poll_timeout);
+        let sctp = self.sctp.as_ref().and_then(Association::poll_timeout);
+        [agent, dtls, sctp, Some(self.deadline())].into_iter().flatten().min()
     }
 
     /// Appends everything that can leave now.
-    pub fn poll_transmit(&mut self, _now: Instant, _out: &mut Transmits) {}
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut Transmits) {
+        self.look_at_sctp();
+        let (datagrams, bytes) = (out.len(), out.bytes().len());
+        self.agent.poll_transmit(|path, datagram| out.push(source(path), path.remote, datagram));
+        let mut failure = None;
+        if let (Some(path), Some(dtls)) = (self.agent.path(), &mut self.dtls) {
+            let source = source(path);
+            dtls.poll_transmit(|datagram| out.push(source, path.remote, datagram));
+            if let Some(sctp) = &mut self.sctp
+                && dtls.is_established()
+            {
+                sctp.poll_transmit(now, |packet| {
+                    let sealed = dtls.seal(packet, out, |out, len| out.commit(source, path.remote, len));
+                    if let Err(error) = sealed {
+                        failure = Some(error);
+                    }
+                });
+            }
+        }
+        self.stats.datagrams_sent += (out.len() - datagrams) as u64;
+        self.stats.bytes_sent += (out.bytes().len() - bytes) as u64;
+        if let Some(failure) = failure {
+            self.end(failure.into());
+        }
+    }
 
-    /// The next event; drain it after each batch.
+    /// The next event; drain it after each batch. Messages wait in SCTP, whose window holds the peer back, until they
+    /// are fetched here.
     pub fn poll_event(&mut self) -> Option<PeerEvent> {
+        self.look_at_sctp();
+        if let Some(event) = self.events.pop_front() {
+            return Some(event);
+        }
+        if let Some(sctp) = &mut self.sctp {
+            let message = self.channels.poll_message(sctp, &mut self.events, &mut self.stats);
+            if let Some((channel, message)) = message {
+                self.stats.messages_received += 1;
+                return Some(PeerEvent::Message(channel, message));
+            }
+            if let Some(event) = self.events.pop_front() {
+                return Some(event);
+            }
+        }
+        if let State::Ending(reason) = &self.state {
+            let reason = reason.clone();
+            self.state = State::Ended;
+            return Some(PeerEvent::Closed(reason));
+        }
         None
     }
 
     /// Queues one message.
-    pub fn send(&mut self, channel: Channel, _data: &Bytes) -> Result<(), SendError> {
-        Err(SendError::NotOpen(channel))
+    pub fn send(&mut self, channel: Channel, data: &Bytes) -> Result<(), SendError> {
+        let Some(sctp) = self.sctp.as_mut().filter(|_| self.state == State::Connected) else {
+            return Err(SendError::NotOpen(channel));
+        };
+        if data.len() > self.send_limit {
+            return Err(SendError::TooLarge { size: data.len(), limit: self.send_limit });
+        }
+        let buffered = self.channels.total_buffered();
+        if buffered + data.len() > MAX_BUFFERED {
+            return Err(SendError::Full { buffered, limit: MAX_BUFFERED });
+        }
+        if !self.channels.send(sctp, channel, data) {
+            return Err(SendError::NotOpen(channel));
+        }
+        self.stats.messages_sent += 1;
+        Ok(())
     }
 
     /// Whether the channel can be sent on.
-    pub fn is_open(&self, _channel: Channel) -> bool {
-        false
+    pub fn is_open(&self, channel: Channel) -> bool {
+        self.state == State::Connected && self.channels.is_open(channel)
     }
 
     /// Bytes of the channel that were accepted and not yet acknowledged or given up.
-    pub fn buffered_amount(&self, _channel: Channel) -> usize {
-        0
+    pub fn buffered_amount(&self, channel: Channel) -> usize {
+        self.channels.buffered(channel)
     }
 
-    /// Bytes that SCTP takes now without building a standing queue.
-    pub fn send_capacity(&self, _channel: Channel) -> usize {
-        0
+    /// Bytes that SCTP takes now without building a standing queue; 0 when the channel is not open.
+    ///
+    /// A hint, not a limit: [`send`](Self::send) takes a message that is longer than this. Send while it is above 0.
+    pub fn send_capacity(&self, channel: Channel) -> usize {
+        if !self.is_open(channel) {
+            return 0;
+        }
+        self.config.send_window.saturating_sub(self.channels.total_buffered())
     }
 
-    /// Longest message in bytes that the peer accepts.
+    /// Longest message in bytes that the peer accepts; 0 before its description is known.
     pub fn max_message_size(&self) -> usize {
-        0
+        self.send_limit
     }
 
     /// Ends the session; the next [`poll_transmit`](Self::poll_transmit) carries the farewell.
-    pub fn close(&mut self, _now: Instant) {}
+    pub fn close(&mut self, now: Instant) {
+        debug!(after = ?now.saturating_duration_since(self.created), "peer closed");
+        self.end(CloseReason::Local);
+    }
 
     /// Whether the peer is over.
     pub fn is_closed(&self) -> bool {
-        false
+        matches!(self.state, State::Ending(_) | State::Ended)
+    }
+
+    /// The addresses that packets travel between now: ours and the peer's.
+    pub fn path(&self) -> Option<(SocketAddr, SocketAddr)> {
+        self.agent.path().map(|path| (path.local, path.remote))
     }
 
     /// The counters.
     pub fn stats(&self) -> PeerStats {
-        self.stats
+        let mut stats = self.stats;
+        if let Some(sctp) = &self.sctp {
+            stats.retransmission_timeouts = sctp.retransmission_timeouts();
+        }
+        if let Agent::Full(agent) = &self.agent {
+            stats.round_trip = agent.round_trip();
+        }
+        stats
     }
 }
+
+impl Peer {
+    /// Sets up what the peer's first description decides.
+    fn prepare(&mut self, now: Instant, description: &Description, role: Role) {
+        self.send_limit = description.max_message_size.unwrap_or(usize::MAX).min(MAX_SEND_MESSAGE);
+        self.dtls = Some(Session::new(&self.config.certificate, role, description.fingerprint, now));
+        self.sctp = Some(Association::new(sctp::Settings {
+            max_send_message_size: self.send_limit,
+            max_receive_message_size: self.config.max_message_size,
+            remote_port: description.sctp_port,
+        }));
+    }
+
+    fn handle_stun(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        let before = self.agent.path();
+        match self.agent.handle_stun(now, path, datagram) {
+            Verdict::Rejected => {
+                self.stats.rejected_stun += 1;
+                return;
+            }
+            Verdict::Accepted => {}
+            Verdict::NewAddress(remote) => self.events.push_back(PeerEvent::RemoteAddress(remote)),
+        }
+        self.heard = now;
+        self.note_path(before);
+        self.drive_handshake(now);
+    }
+
+    fn handle_dtls(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        let Some(dtls) = &mut self.dtls else {
+            self.stats.rejected_dtls += 1;
+            return;
+        };
+        // A handshake can be disturbed by anyone who guesses the moment; so it is held with checked addresses only.
+        if !dtls.is_established() && !self.agent.is_checked(path.remote) {
+            self.stats.rejected_dtls += 1;
+            return;
+        }
+        let mut seen = Seen::default();
+        let sctp = &mut self.sctp;
+        let fate = dtls.handle_datagram(now, datagram, &mut |event| seen.take(now, sctp.as_mut(), event));
+        if fate == Ok(Fate::Rejected) {
+            self.stats.rejected_dtls += 1;
+        }
+        if seen.data {
+            self.heard = now;
+            let before = self.agent.path();
+            self.agent.handle_data(now, path);
+            self.note_path(before);
+        }
+        self.conclude(seen, fate.map(drop));
+    }
+
+    /// Starts the handshake once there is a path, and repeats lost flights.
+    fn drive_handshake(&mut self, now: Instant) {
+        let Some(dtls) = &mut self.dtls else { return };
+        if dtls.is_established() || self.agent.path().is_none() {
+            return;
+        }
+        let mut seen = Seen::default();
+        let sctp = &mut self.sctp;
+        let result = dtls.handle_timeout(now, &mut |event| seen.take(now, sctp.as_mut(), event));
+        self.conclude(seen, result);
+    }
+
+    fn conclude(&mut self, seen: Seen, result: Result<(), dtls::Failure>) {
+        self.unseen |= seen.data;
+        if let Err(failure) = result {
+            self.end(failure.into());
+            return;
+        }
+        if seen.connected
+            && let (Some(dtls), Some(sctp)) = (&self.dtls, &mut self.sctp)
+        {
+            debug!(role = ?dtls.role(), "DTLS established");
+            // The DTLS client sends INIT. Stacks that always do so are welcome in the other role as well.
+            if dtls.role() == Role::Client {
+                sctp.connect();
+            }
+        }
+        if seen.close_notify {
+            self.end(CloseReason::CloseNotify);
+        }
+    }
+
+    fn look_at_sctp(&mut self) {
+        let Some(sctp) = self.sctp.as_mut().filter(|_| self.unseen) else { return };
+        self.unseen = false;
+        let mut lost = None;
+        while let Some(event) = sctp.poll_event() {
+            match event {
+                sctp::Event::Connected => {
+                    debug!("SCTP established");
+                    if self.state == State::Connecting {
+                        self.state = State::Connected;
+                    }
+                    self.events.push_back(PeerEvent::Connected);
+                    match (&self.side, &self.dtls) {
+                        _ if self.config.negotiated_channels => {
+                            self.channels.open_negotiated(sctp, &mut self.events);
+                        }
+                        (Side::Client { .. }, Some(dtls)) => {
+                            self.channels.open_in_band(sctp, dtls.role(), &mut self.events);
+                        }
+                        _ => {}
+                    }
+                }
+                sctp::Event::Readable(stream) => {
+                    self.channels.handle_readable(sctp, stream, &mut self.events, &mut self.stats);
+                }
+                sctp::Event::Reset(stream) => self.channels.handle_reset(stream, &mut self.events),
+                sctp::Event::Lost(reason) => lost = Some(reason),
+            }
+        }
+        self.channels.refresh(sctp);
+        if let Some(reason) = lost {
+            self.end(CloseReason::SctpAborted(reason));
+        }
+    }
+
+    fn end(&mut self, reason: CloseReason) {
+        if self.is_closed() {
+            return;
+        }
+        debug!(%reason, "peer over");
+        if let Some(dtls) = &mut self.dtls {
+            dtls.close();
+        }
+        self.state = State::Ending(reason);
+    }
+
+    fn deadline(&self) -> Instant {
+        match self.state {
+            State::Connected => self.heard + self.config.disconnect_timeout,
+            _ => self.created + self.config.connect_timeout,
+        }
+    }
+
+    fn note_path(&mut self, before: Option<Path>) {
+        let path = self.agent.path();
+        if let (Some(old), Some(new)) = (before, path)
+            && old.remote != new.remote
+        {
+            debug!(from = %old.remote, to = %new.remote, "peer moved");
+            self.stats.address_changes += 1;
+        }
+    }
+
+    /// The full agent knows its sockets by their candidates. A socket bound to no particular address is any of its family,
+    /// and an interface that came up later is a candidate that was not announced.
+    fn resolve(&mut self, local: SocketAddr) -> SocketAddr {
+        let Agent::Full(agent) = &mut self.agent else { return local };
+        if self.local_candidates.contains(&local) {
+            return local;
+        }
+        if local.ip().is_unspecified() {
+            let same =
+                |known: &&SocketAddr| known.port() == local.port() && known.is_ipv4() == local.is_ipv4();
+            return self.local_candidates.iter().find(same).copied().unwrap_or(local);
+        }
+        if self.local_candidates.len() < MAX_LOCAL_CANDIDATES && agent.add_local(local) {
+            self.local_candidates.push(local);
+        }
+        local
+    }
+
+    fn local(&self, setup: &'static str) -> Local<'_> {
+        let version = match &self.side {
+            Side::Client { offers, .. } | Side::Server { offers, .. } => *offers,
+        };
+        Local {
+            credentials: self.agent.local(),
+            fingerprint: self.config.certificate.fingerprint(),
+            session_id: ice::derive_number(&self.config.secret, b's'),
+            version,
+            max_message_size: self.config.max_message_size,
+            setup,
+            candidates: &self.candidate_lines,
+        }
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer")
+            .field("state", &self.state)
+            .field("ufrag", &self.local_ufrag())
+            .field("path", &self.agent.path())
+            .field("dtls", &self.dtls)
+            .field("sctp", &self.sctp)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What one call into the DTLS session brought.
+#[derive(Debug, Default)]
+struct Seen {
+    connected: bool,
+    data: bool,
+    close_notify: bool,
+}
+
+impl Seen {
+    fn take(&mut self, now: Instant, sctp: Option<&mut Association>, event: dtls::Event) {
+        match event {
+            dtls::Event::Connected => self.connected = true,
+            dtls::Event::CloseNotify => self.close_notify = true,
+            dtls::Event::Data(packet) => {
+                self.data = true;
+                if let Some(sctp) = sctp {
+                    sctp.handle_packet(now, packet);
+                }
+            }
+        }
+    }
+}
+
+impl From<dtls::Failure> for CloseReason {
+    fn from(failure: dtls::Failure) -> Self {
+        match failure {
+            dtls::Failure::Protocol(reason) => Self::DtlsFailed(reason),
+            dtls::Failure::WrongFingerprint { expected, actual } => {
+                Self::WrongFingerprint { expected, actual }
+            }
+        }
+    }
+}
+
+/// A server waits for the ClientHello where it may choose: its client has just nominated a path and knows that it works.
+fn server_role(offer: Setup) -> Role {
+    match offer {
+        Setup::ActPass | Setup::Active => Role::Server,
+        Setup::Passive => Role::Client,
+    }
+}
+
+/// A socket bound to no particular address chooses its source itself.
+fn source(path: Path) -> Option<SocketAddr> {
+    (!path.local.ip().is_unspecified()).then_some(path.local)
+}
+
+/// Longest message that is ever sent: what libwebrtc announces, and more than LiveKit uses.
+const MAX_SEND_MESSAGE: usize = 256 * 1024;
+
+/// Bytes accepted and not acknowledged, over all channels. The layers above keep to
+/// [`Peer::send_capacity`]; this only keeps a mistake there from eating the memory.
+const MAX_BUFFERED: usize = 8 * 1024 * 1024;
+
+const MAX_LOCAL_CANDIDATES: usize = 32;

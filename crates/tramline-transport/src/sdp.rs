@@ -1,6 +1,11 @@
-//! Data-only session descriptions (RFC 8866, RFC 8841, RFC 8839).
+//! Data-only session descriptions (RFC 8866, RFC 8829, RFC 8841, RFC 8839).
+//!
+//! [`Description::parse`](description::Description::parse) reads what any peer sent, [`write`] makes ours.
 
 use thiserror::Error;
+
+pub(crate) mod description;
+pub(crate) mod write;
 
 /// Why a session description was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -15,19 +20,20 @@ pub enum SdpError {
         limit: usize,
     },
     /// A line that is not SDP, with its number from 1.
-    #[error("line {line} of the session description: {reason}")]
+    #[error("line {line} of the session description: expected {expected}")]
     Malformed {
         /// Line number, from 1.
         line: usize,
         /// What was expected.
-        reason: &'static str,
+        expected: &'static str,
     },
     /// More media sections than accepted.
     #[error("more than {0} media sections")]
     TooManySections(usize),
     /// No `m=application … webrtc-datachannel` section, or it is rejected (port 0).
     #[error(
-        "no data channel section; expected one m=application section with UDP/DTLS/SCTP webrtc-datachannel"
+        "no usable data channel section; expected one m=application section with UDP/DTLS/SCTP webrtc-datachannel \
+         and a port other than 0"
     )]
     NoDataChannel,
     /// An attribute that the data channel section needs is missing.
@@ -42,10 +48,10 @@ pub enum SdpError {
         expected: &'static str,
     },
     /// No fingerprint with an accepted hash.
-    #[error("fingerprint with hash function {0:?}; only sha-256 is accepted")]
+    #[error("certificate fingerprint with hash function {0:?}; only sha-256 is accepted")]
     FingerprintHash(String),
-    /// The answer does not answer our offer.
-    #[error("the answer does not match the offer: {0}")]
+    /// The description contradicts an earlier one.
+    #[error("the session description does not match the session: {0}")]
     Mismatch(&'static str),
     /// A description came when none was expected.
     #[error("a session description is not expected now: {0}")]
