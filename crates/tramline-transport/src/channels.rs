@@ -11,6 +11,9 @@ use crate::peer::PeerEvent;
 use crate::sctp::{Association, Ppid, Reliability};
 use crate::stats::PeerStats;
 
+#[cfg(test)]
+mod tests;
+
 /// The channels of one association.
 #[derive(Debug, Default)]
 pub(crate) struct Channels {

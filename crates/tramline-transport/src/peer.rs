@@ -8,7 +8,6 @@ use std::time::Instant;
 use bytes::Bytes;
 use tracing::debug;
 
-use crate::candidate::{self, CandidateError, LocalCandidate, Remote};
 use crate::certificate::Fingerprint;
 use crate::channel::{Channel, SendError};
 use crate::channels::Channels;
@@ -17,11 +16,11 @@ use crate::ice::{self, Agent, Credentials, Full, Lite, Path, Verdict};
 use crate::sctp::{self, Association};
 use crate::sdp::SdpError;
 use crate::sdp::description::{Description, Setup};
-use crate::sdp::write::{self, Local, OFFER_MID};
 use crate::stats::PeerStats;
 use crate::transmit::Transmits;
 
 mod config;
+mod description;
 
 pub use config::{CloseReason, IceFailure, PeerConfig, PeerEvent};
 
@@ -127,160 +126,6 @@ impl Peer {
             send_limit: 0,
             stats: PeerStats::default(),
         }
-    }
-
-    /// Client: an offer with the local candidates known so far.
-    pub fn offer(&mut self) -> String {
-        if let Side::Client { offers, .. } = &mut self.side {
-            *offers += 1;
-        }
-        write::offer(&self.local("actpass"))
-    }
-
-    /// Client: the server's answer to the last offer.
-    pub fn handle_answer(&mut self, now: Instant, sdp: &str) -> Result<(), SdpError> {
-        let Side::Client { offers, fingerprint } = &mut self.side else {
-            return Err(SdpError::WrongState("a server makes answers, it does not take them"));
-        };
-        if *offers == 0 {
-            return Err(SdpError::WrongState("no offer was made yet"));
-        }
-        let answer = Description::parse(sdp)?;
-        if answer.data_index != 0 || answer.mid() != OFFER_MID {
-            return Err(SdpError::Mismatch("expected one application section with mid 0"));
-        }
-        let role = match answer.setup {
-            Setup::Active => Role::Server,
-            Setup::Passive => Role::Client,
-            Setup::ActPass => {
-                return Err(SdpError::BadValue {
-                    attribute: "setup",
-                    expected: "active or passive in an answer",
-                });
-            }
-        };
-        let first = fingerprint.is_none();
-        if fingerprint.is_some_and(|known| known != answer.fingerprint) {
-            return Err(SdpError::Mismatch(
-                "the certificate fingerprint changed in the middle of the session",
-            ));
-        }
-        *fingerprint = Some(answer.fingerprint);
-        if let Agent::Full(agent) = &mut self.agent {
-            agent.set_remote(&answer.credentials);
-        }
-        for candidate in &answer.candidates {
-            if let Err(error) = self.handle_candidate(candidate) {
-                debug!(%error, "candidate in the answer ignored");
-                self.stats.ignored_candidates += 1;
-            }
-        }
-        if first {
-            self.prepare(now, &answer, role);
-        }
-        self.agent.handle_timeout(now);
-        Ok(())
-    }
-
-    /// Client: whether the server speaks protocol 18 or later, known from `join`. Call it before
-    /// [`handle_answer`](Self::handle_answer).
-    pub fn set_negotiated_channels(&mut self, negotiated: bool) {
-        self.config.negotiated_channels = negotiated;
-    }
-
-    /// Client: starts an ICE restart and returns the offer for it. Data goes on over the old path meanwhile.
-    pub fn restart_ice(&mut self) -> String {
-        if let Agent::Full(agent) = &mut self.agent {
-            self.generation += 1;
-            agent.restart(Credentials::derive(&self.config.secret, self.generation));
-        }
-        self.offer()
-    }
-
-    /// Server: a later offer of the same client, perhaps with new ICE credentials (an ICE restart). Fetch
-    /// [`answer`](Self::answer) and [`local_ufrag`](Self::local_ufrag) again afterwards.
-    pub fn handle_offer(&mut self, now: Instant, offer: &str) -> Result<(), SdpError> {
-        let (Side::Server { offer: current, offers }, Agent::Lite(agent)) = (&mut self.side, &mut self.agent)
-        else {
-            return Err(SdpError::WrongState("a client makes offers, it does not take them"));
-        };
-        let offer = Description::parse(offer)?;
-        if offer.fingerprint != current.fingerprint {
-            return Err(SdpError::Mismatch(
-                "the certificate fingerprint changed in the middle of the session",
-            ));
-        }
-        if offer.credentials != *agent.remote() {
-            debug!(after = ?now.saturating_duration_since(self.created), "ICE restart");
-            self.generation += 1;
-            agent.restart(
-                Credentials::derive(&self.config.secret, self.generation),
-                offer.credentials.clone(),
-            );
-        }
-        **current = offer;
-        *offers += 1;
-        Ok(())
-    }
-
-    /// Server: the answer to the last offer, with the local candidates known so far. A client has none to give and returns
-    /// an empty string.
-    pub fn answer(&self) -> String {
-        let Side::Server { offer, .. } = &self.side else { return String::new() };
-        let setup = match self.dtls.as_ref().map(Session::role) {
-            Some(Role::Client) => "active",
-            Some(Role::Server) | None => "passive",
-        };
-        write::answer(&self.local(setup), offer)
-    }
-
-    /// The first half of the STUN user name in checks that are meant for this peer.
-    pub fn local_ufrag(&self) -> &str {
-        &self.agent.local().ufrag
-    }
-
-    /// Adds an address at which this peer can be reached. Addresses that cannot be a host candidate are ignored.
-    ///
-    /// A server may name addresses here that differ from those of its sockets (behind a NAT); datagrams are answered from
-    /// where they arrived.
-    pub fn add_local_candidate(&mut self, addr: SocketAddr) {
-        if self.local_candidates.contains(&addr) || self.local_candidates.len() >= MAX_LOCAL_CANDIDATES {
-            return;
-        }
-        if let Agent::Full(agent) = &mut self.agent
-            && !agent.add_local(addr)
-        {
-            return;
-        }
-        self.candidate_lines.push(candidate::host_line(addr, self.local_candidates.len()));
-        self.local_candidates.push(addr);
-    }
-
-    /// The local candidates for trickling.
-    pub fn local_candidates(&self) -> Vec<LocalCandidate> {
-        let (mid, mline_index) = match &self.side {
-            Side::Client { .. } => (OFFER_MID.to_owned(), 0),
-            Side::Server { offer, .. } => (offer.mid(), u16::try_from(offer.data_index).unwrap_or(u16::MAX)),
-        };
-        let trickle = |candidate: &String| LocalCandidate {
-            candidate: candidate.clone(),
-            mid: mid.clone(),
-            mline_index,
-        };
-        self.candidate_lines.iter().map(trickle).collect()
-    }
-
-    /// A candidate of the peer, with or without `a=`. Host names (`.local`) and TCP are ignored; so is everything on a
-    /// server, which learns addresses from checks.
-    pub fn handle_candidate(&mut self, candidate: &str) -> Result<(), CandidateError> {
-        match (candidate::parse(candidate)?, &mut self.agent) {
-            (Remote::Usable(candidate), Agent::Full(agent)) => {
-                agent.add_remote(candidate).map_err(CandidateError::TooMany)?;
-            }
-            (Remote::Usable(_), Agent::Lite(_)) => {}
-            (Remote::Ignored, _) => self.stats.ignored_candidates += 1,
-        }
-        Ok(())
     }
 
     /// A datagram that arrived at `local` from `remote`. Hand in a whole batch, then poll once.
@@ -620,21 +465,6 @@ impl Peer {
         }
         local
     }
-
-    fn local(&self, setup: &'static str) -> Local<'_> {
-        let version = match &self.side {
-            Side::Client { offers, .. } | Side::Server { offers, .. } => *offers,
-        };
-        Local {
-            credentials: self.agent.local(),
-            fingerprint: self.config.certificate.fingerprint(),
-            session_id: ice::derive_number(&self.config.secret, b's'),
-            version,
-            max_message_size: self.config.max_message_size,
-            setup,
-            candidates: &self.candidate_lines,
-        }
-    }
 }
 
 impl fmt::Debug for Peer {
@@ -703,4 +533,5 @@ const MAX_SEND_MESSAGE: usize = 256 * 1024;
 /// [`Peer::send_capacity`]; this only keeps a mistake there from eating the memory.
 const MAX_BUFFERED: usize = 8 * 1024 * 1024;
 
+/// Interfaces of one host, generously.
 const MAX_LOCAL_CANDIDATES: usize = 32;

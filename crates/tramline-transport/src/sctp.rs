@@ -293,6 +293,12 @@ impl Association {
         self.stream(id).and_then(|stream| stream.buffered_amount().ok()).unwrap_or(0)
     }
 
+    /// Ends our direction of a stream, and with it the channel.
+    #[cfg(test)]
+    pub(crate) fn reset_stream(&mut self, id: u16) {
+        self.stream(id).expect("a stream").close().expect("an established association");
+    }
+
     /// Times that the retransmission timer ran out.
     pub(crate) fn retransmission_timeouts(&self) -> u64 {
         self.current.as_ref().map_or(0, |(_, association)| association.stats().get_num_t3timeouts())
