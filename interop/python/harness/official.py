@@ -1,0 +1,106 @@
+"""The official Python client as a peer, single peer connection."""
+
+import asyncio
+
+from livekit import rtc
+
+from .peer import Frame, Peer, Refused, RemoteTrack, Stream
+
+
+class OfficialStream(Stream):
+    def __init__(self, inner: rtc.DataTrackStream) -> None:
+        self.inner = inner
+
+    async def next(self) -> Frame | None:
+        frame = await self.inner.read()
+        return frame and Frame.of(frame.payload, frame.user_timestamp)
+
+    async def close(self) -> None:
+        self.inner.close()
+
+
+class OfficialPeer(Peer):
+    kind = "official"
+
+    def __init__(self) -> None:
+        self.room = rtc.Room()
+        self.local: dict[str, rtc.LocalDataTrack] = {}
+        self.remote: dict[str, rtc.RemoteDataTrack] = {}
+        self.reason: str | None = None
+        self.changed = asyncio.Condition()
+        self.room.on("data_track_published", self._published)
+        self.room.on("data_track_unpublished", lambda sid: self.remote.pop(sid, None) and self._notify())
+        self.room.on("disconnected", self._disconnected)
+        for event in ("participant_connected", "participant_disconnected", "participant_attributes_changed"):
+            self.room.on(event, lambda *_: self._notify())
+
+    def _published(self, track: rtc.RemoteDataTrack) -> None:
+        self.remote[track.info.sid] = track
+        self._notify()
+
+    def _disconnected(self, reason) -> None:
+        self.reason = rtc.DisconnectReason.Name(reason)
+        self._notify()
+
+    def _notify(self) -> None:
+        async def notify() -> None:
+            async with self.changed:
+                self.changed.notify_all()
+
+        asyncio.ensure_future(notify())
+
+    async def _until(self, found):
+        async with self.changed:
+            return await self.changed.wait_for(found)
+
+    async def connect(self, url: str, token: str) -> None:
+        options = rtc.RoomOptions(single_peer_connection=True)
+        try:
+            await self.room.connect(url, token, options)
+        except rtc.ConnectError as error:
+            raise Refused(error.message) from error
+
+    async def publish(self, name: str) -> str:
+        try:
+            track = await self.room.local_participant.publish_data_track(name=name)
+        except Exception as error:
+            raise Refused(getattr(error, "message", str(error))) from error
+        assert track.info.name == name
+        self.local[track.info.sid] = track
+        return track.info.sid
+
+    async def push(self, sid: str, payload: bytes, user_timestamp: int | None = None) -> None:
+        try:
+            self.local[sid].try_push(rtc.DataTrackFrame(payload, user_timestamp))
+        except rtc.PushFrameError as error:
+            raise Refused(error.message) from error
+
+    async def unpublish(self, sid: str) -> None:
+        await self.local[sid].unpublish()
+
+    async def track(self, publisher: str, name: str) -> RemoteTrack:
+        def find() -> rtc.RemoteDataTrack | None:
+            fits = lambda track: (track.publisher_identity, track.info.name) == (publisher, name)
+            return next(filter(fits, self.remote.values()), None)
+
+        found = await self._until(find)
+        return RemoteTrack(found.info.sid, found.info.name, found.publisher_identity)
+
+    async def unpublished(self, sid: str) -> None:
+        await self._until(lambda: sid not in self.remote)
+
+    async def subscribe(self, track: RemoteTrack, buffer_size: int | None = None) -> Stream:
+        return OfficialStream(self.remote[track.sid].subscribe(buffer_size=buffer_size))
+
+    async def participant(self, identity: str) -> dict:
+        found = await self._until(lambda: self.room.remote_participants.get(identity))
+        return {"name": found.name, "metadata": found.metadata, "attributes": dict(found.attributes)}
+
+    async def departed(self, identity: str) -> None:
+        await self._until(lambda: identity not in self.room.remote_participants)
+
+    async def disconnected(self) -> str:
+        return await self._until(lambda: self.reason)
+
+    async def close(self) -> None:
+        await self.room.disconnect()

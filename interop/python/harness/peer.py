@@ -1,0 +1,157 @@
+"""What a case needs of a peer. `official.py` and `tramline.py` implement it."""
+
+import abc
+import asyncio
+import hashlib
+from dataclasses import dataclass
+
+PROBE = b"probe:"
+"""Frames that begin like this only find out whether a subscription is up; a stream never shows them to a case."""
+
+
+class Refused(Exception):
+    """An operation that the peer or the server refused; the text is the peer's own."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A received frame. Its content is compared by checksum, so that large ones need not cross a pipe."""
+
+    size: int
+    sha256: str
+    user_timestamp: int | None = None
+    is_probe: bool = False
+
+    @classmethod
+    def of(cls, payload: bytes, user_timestamp: int | None = None) -> "Frame":
+        digest = hashlib.sha256(payload).hexdigest()
+        return cls(len(payload), digest, user_timestamp, payload.startswith(PROBE))
+
+
+@dataclass(frozen=True)
+class RemoteTrack:
+    sid: str
+    name: str
+    publisher: str
+
+
+class Stream(abc.ABC):
+    """One subscription to a remote track."""
+
+    @abc.abstractmethod
+    async def next(self) -> Frame | None:
+        """The next frame, probes included; `None` when the stream has ended."""
+
+    @abc.abstractmethod
+    async def close(self) -> None:
+        """Ends the subscription."""
+
+    async def read(self) -> Frame | None:
+        """The next frame that is no probe."""
+        while (frame := await self.next()) is not None:
+            if not frame.is_probe:
+                return frame
+        return None
+
+    async def read_many(self, count: int) -> list[Frame]:
+        frames = []
+        while len(frames) < count:
+            frame = await self.read()
+            if frame is None:
+                raise AssertionError(f"the stream ended after {len(frames)} of {count} frames")
+            frames.append(frame)
+        return frames
+
+
+class Peer(abc.ABC):
+    """One participant in one room."""
+
+    @abc.abstractmethod
+    async def connect(self, url: str, token: str) -> None: ...
+
+    @abc.abstractmethod
+    async def publish(self, name: str) -> str:
+        """Publishes a track and returns its SID; raises `Refused`."""
+
+    @abc.abstractmethod
+    async def push(self, sid: str, payload: bytes, user_timestamp: int | None = None) -> None:
+        """Queues one frame on a published track; raises `Refused`."""
+
+    @abc.abstractmethod
+    async def unpublish(self, sid: str) -> None: ...
+
+    @abc.abstractmethod
+    async def track(self, publisher: str, name: str) -> RemoteTrack:
+        """Waits until `publisher` has a track of this name."""
+
+    @abc.abstractmethod
+    async def unpublished(self, sid: str) -> None:
+        """Waits until the remote track with this SID is gone."""
+
+    @abc.abstractmethod
+    async def subscribe(self, track: RemoteTrack, buffer_size: int | None = None) -> Stream: ...
+
+    @abc.abstractmethod
+    async def participant(self, identity: str) -> dict:
+        """Waits until `identity` is in the room: its name, metadata and attributes."""
+
+    @abc.abstractmethod
+    async def departed(self, identity: str) -> None:
+        """Waits until `identity` has left."""
+
+    @abc.abstractmethod
+    async def disconnected(self) -> str:
+        """Waits until this peer is put out of the room; returns the reason as LiveKit names it."""
+
+    @abc.abstractmethod
+    async def close(self) -> None: ...
+
+
+async def until_flowing(publisher: Peer, sid: str, *streams: Stream) -> None:
+    """Pushes probes until each stream has got one: from then on every stream gets every frame.
+
+    A subscription comes up in its own time and nothing tells the publisher, so the only honest sign is a frame
+    that arrives.
+    """
+    waiting = {asyncio.ensure_future(stream.next()): stream for stream in streams}
+    number = 0
+    try:
+        while waiting:
+            await publisher.push(sid, PROBE + str(number).encode())
+            number += 1
+            done, _ = await asyncio.wait(waiting, timeout=0.05)
+            for task in done:
+                stream = waiting.pop(task)
+                if task.result() is None:
+                    raise AssertionError("a stream ended before its first frame")
+                del stream
+    finally:
+        for task in waiting:
+            task.cancel()
+
+
+async def delivered(
+    publisher: Peer,
+    sid: str,
+    stream: Stream,
+    payload: bytes,
+    user_timestamp: int | None = None,
+    attempts: int = 1,
+) -> int:
+    """Pushes a frame until it is read, at most `attempts` times a second apart; returns how many it took.
+
+    More than one attempt is for frames that an official client itself may lose: it has no room for more than 16
+    packets of a track on the way to the application, and drops what is too much. Whatever is read must be the frame.
+    """
+    reading = asyncio.ensure_future(stream.read())
+    try:
+        for attempt in range(1, attempts + 1):
+            await publisher.push(sid, payload, user_timestamp)
+            last = attempt == attempts
+            done, _ = await asyncio.wait({reading}, timeout=None if last else 1)
+            if done:
+                assert reading.result() == Frame.of(payload, user_timestamp)
+                return attempt
+    finally:
+        reading.cancel()
+    raise AssertionError("the last attempt ends only with a frame or with the limit of the case")

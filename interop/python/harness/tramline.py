@@ -1,0 +1,117 @@
+"""Our Rust SDK as a peer: the program `tramline-interop-peer` (`TRAMLINE_PEER`), one participant per process.
+
+It takes one JSON object a line on stdin, `{"id", "op", …}`, and answers each with one line on stdout,
+`{"id", "ok": …}` or `{"id", "error": text}`, in any order: an operation that waits holds up no other.
+"""
+
+import asyncio
+import base64
+import itertools
+import json
+import os
+
+from .peer import Frame, Peer, Refused, RemoteTrack, Stream
+
+LINE_LIMIT = 4 * 1024 * 1024
+
+
+class TramlineStream(Stream):
+    def __init__(self, peer: "TramlinePeer", number: int) -> None:
+        self.peer = peer
+        self.number = number
+
+    async def next(self) -> Frame | None:
+        frame = await self.peer._call("read", stream=self.number)
+        if frame is None:
+            return None
+        timestamp = frame["user_timestamp"]
+        return Frame(frame["size"], frame["sha256"], timestamp and int(timestamp), frame["is_probe"])
+
+    async def close(self) -> None:
+        await self.peer._call("close_stream", stream=self.number)
+
+
+class TramlinePeer(Peer):
+    kind = "tramline"
+
+    def __init__(self) -> None:
+        self.process: asyncio.subprocess.Process | None = None
+        self.answers: dict[int, asyncio.Future] = {}
+        self.ids = itertools.count(1)
+        self.reader: asyncio.Task | None = None
+
+    async def _start(self) -> None:
+        self.process = await asyncio.create_subprocess_exec(
+            os.environ["TRAMLINE_PEER"],
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=LINE_LIMIT,
+        )
+        self.reader = asyncio.ensure_future(self._read())
+
+    async def _read(self) -> None:
+        while line := await self.process.stdout.readline():
+            answer = json.loads(line)
+            waiting = self.answers.pop(answer["id"])
+            if waiting.done():
+                continue
+            if "error" in answer:
+                waiting.set_exception(Refused(answer["error"]))
+            else:
+                waiting.set_result(answer["ok"])
+        for waiting in self.answers.values():
+            if not waiting.done():
+                waiting.set_exception(AssertionError("the peer program ended in the middle of an operation"))
+
+    async def _call(self, op: str, **fields):
+        number = next(self.ids)
+        self.answers[number] = answer = asyncio.get_running_loop().create_future()
+        self.process.stdin.write(json.dumps({"id": number, "op": op, **fields}).encode() + b"\n")
+        await self.process.stdin.drain()
+        return await answer
+
+    async def connect(self, url: str, token: str) -> None:
+        await self._start()
+        await self._call("connect", url=url, token=token)
+
+    async def publish(self, name: str) -> str:
+        return await self._call("publish", name=name)
+
+    async def push(self, sid: str, payload: bytes, user_timestamp: int | None = None) -> None:
+        timestamp = None if user_timestamp is None else str(user_timestamp)
+        payload64 = base64.b64encode(payload).decode()
+        await self._call("push", sid=sid, payload=payload64, user_timestamp=timestamp)
+
+    async def unpublish(self, sid: str) -> None:
+        await self._call("unpublish", sid=sid)
+
+    async def track(self, publisher: str, name: str) -> RemoteTrack:
+        sid = await self._call("track", publisher=publisher, name=name)
+        return RemoteTrack(sid, name, publisher)
+
+    async def unpublished(self, sid: str) -> None:
+        await self._call("unpublished", sid=sid)
+
+    async def subscribe(self, track: RemoteTrack, buffer_size: int | None = None) -> Stream:
+        number = await self._call("subscribe", sid=track.sid, buffer_size=buffer_size)
+        return TramlineStream(self, number)
+
+    async def participant(self, identity: str) -> dict:
+        return await self._call("participant", identity=identity)
+
+    async def departed(self, identity: str) -> None:
+        await self._call("departed", identity=identity)
+
+    async def disconnected(self) -> str:
+        return await self._call("disconnected")
+
+    async def close(self) -> None:
+        if self.process is None:
+            return
+        try:
+            await self._call("close")
+        finally:
+            self.process.stdin.close()
+            status = await self.process.wait()
+            await self.reader
+        assert status == 0, f"the peer program ended with {status}"
