@@ -1,1 +1,32 @@
-//! The SFU as a library: signalling, forwarding, tokens.
+//! The SFU as a library: tokens, signalling, forwarding.
+//!
+//! ```
+//! use tramline_server::auth::{AccessToken, VideoGrants};
+//! use tramline_server::{Server, ServerConfig};
+//!
+//! let server = Server::start(ServerConfig::ephemeral())?;
+//! let token = AccessToken::new("devkey", "secret")
+//!     .with_identity("robot-7")
+//!     .with_grants(VideoGrants::join("yard"))
+//!     .to_jwt()?;
+//! println!("{} takes {token}", server.url());
+//! server.shutdown();
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A server is one thread, `tramline-shard`: HTTP, WebSockets, rooms and all transports. Clients come in over
+//! `/rtc/v1` (LiveKit's signalling with a single peer connection) with a JWT, and send and receive data tracks over
+//! WebRTC data channels on one UDP port.
+#![forbid(unsafe_code)]
+
+pub mod auth;
+
+mod config;
+mod http;
+mod server;
+mod shard;
+mod stats;
+
+pub use config::{DEFAULT_PORT, DEFAULT_UDP_PORT, Limits, ServerConfig};
+pub use server::{Server, StartError};
+pub use stats::ServerStats;

@@ -136,6 +136,20 @@ pub struct RoomCounters {
     pub forgotten: u64,
 }
 
+impl std::ops::Add for RoomCounters {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            malformed: self.malformed + other.malformed,
+            ignored: self.ignored + other.ignored,
+            refused: self.refused + other.refused,
+            over_limit: self.over_limit + other.over_limit,
+            forgotten: self.forgotten + other.forgotten,
+        }
+    }
+}
+
 impl Room {
     /// An empty room. `random` makes the ids: its bits must not be predictable for clients.
     pub fn new(config: RoomConfig, now: Instant, mut random: RandomSource) -> Self {

@@ -1,0 +1,182 @@
+//! The way of a packet: from a publisher's transport into the queues of its subscribers, and out of them again.
+
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use tramline_core::forward::PeerKey;
+use tramline_core::room::TransportEnd;
+use tramline_core::stats::DropReason;
+use tramline_transport::{Channel, CloseReason, PeerEvent, SendError};
+use tramline_wire::{TrackHandle, forward};
+
+use super::Shard;
+use super::peers::Entry;
+use super::rooms::RoomKey;
+use super::timers::Timer;
+
+/// Copies are cut from pieces of this size.
+const ARENA: usize = 256 * 1024;
+
+impl Shard {
+    /// Takes what the touched transports have received; their packets touch their subscribers.
+    pub(super) fn handle_peer_events(&mut self, now: Instant) {
+        let mut index = 0;
+        while let Some(key) = self.peers.touched(index) {
+            index += 1;
+            while let Some((room, event)) = next_event(self.peers.at(key)) {
+                self.handle_event(now, key, room, event);
+            }
+        }
+    }
+
+    fn handle_event(&mut self, now: Instant, key: PeerKey, room: RoomKey, event: PeerEvent) {
+        match event {
+            PeerEvent::Message(Channel::DataTrack, packet) => self.forward(now, key, room, packet),
+            PeerEvent::Message(_, _) => self.stats.data_packets_ignored += 1,
+            PeerEvent::RemoteAddress(addr) => self.demux.learn(key, addr),
+            PeerEvent::Connected => {
+                self.rooms.with(room, |room| room.handle_transport_connected(now, key));
+            }
+            PeerEvent::Closed(reason) => {
+                let end = match &reason {
+                    CloseReason::CloseNotify | CloseReason::Local => TransportEnd::ClosedByPeer,
+                    CloseReason::WrongFingerprint { .. } => TransportEnd::Refused,
+                    _ => TransportEnd::Lost,
+                };
+                tracing::info!(peer = key.0, %reason, "transport closed");
+                self.rooms.with(room, |room| room.handle_transport_closed(now, key, end));
+            }
+            PeerEvent::ChannelOpen(channel) => {
+                tracing::debug!(peer = key.0, channel = channel.label(), "open")
+            }
+            event => tracing::debug!(peer = key.0, ?event, "transport"),
+        }
+    }
+
+    /// One packet, to the queue of everybody who subscribes to its track.
+    fn forward(&mut self, now: Instant, publisher: PeerKey, room: RoomKey, packet: Bytes) {
+        self.stats.packets_in += 1;
+        let Ok(header) = forward::check(&packet) else {
+            return self.stats.packets_dropped.add(DropReason::Malformed);
+        };
+        let routes =
+            self.rooms.room(room).and_then(|room| room.forwarding().routes(publisher, header.handle));
+        let Some(routes) = routes else {
+            return self.stats.packets_dropped.add(DropReason::UnknownHandle);
+        };
+        let Some((last, others)) = routes.split_last() else {
+            return self.stats.packets_dropped.add(DropReason::NoReader);
+        };
+        for route in others {
+            self.peers.push(now, route.subscriber, route.handle, &header, packet.clone());
+        }
+        // The last one takes the packet itself: a single subscriber needs no copy at all.
+        self.peers.push(now, last.subscriber, last.handle, &header, packet);
+    }
+
+    /// Lets everybody write who received, or has got something to send, in this turn.
+    pub(super) fn serve_touched_peers(&mut self, now: Instant) {
+        let mut index = 0;
+        while let Some(key) = self.peers.touched(index) {
+            index += 1;
+            let Some(entry) = self.peers.at(key) else { continue };
+            let sent = pump(now, entry, &mut self.rewriter);
+            self.stats.packets_out += sent.packets;
+            self.stats.packets_dropped.add_many(DropReason::Transport, sent.refused);
+            let mut next = entry.outbox.poll_timeout();
+            if let Some(transport) = &mut entry.transport {
+                transport.poll_transmit(now, &mut self.transmits);
+                next = [next, transport.poll_timeout()].into_iter().flatten().min();
+            }
+            if let Some(at) = next
+                && entry.armed.is_none_or(|armed| at < armed)
+            {
+                entry.armed = Some(at);
+                self.timers.set(at, Timer::Peer(key));
+            }
+        }
+        self.peers.clear_touched();
+    }
+}
+
+fn next_event(entry: Option<&mut Entry>) -> Option<(RoomKey, PeerEvent)> {
+    let entry = entry?;
+    let event = entry.transport.as_mut()?.poll_event()?;
+    Some((entry.room, event))
+}
+
+#[derive(Debug, Default)]
+struct Sent {
+    packets: u64,
+    refused: u64,
+}
+
+/// Moves packets from the queues of one subscriber into its transport, as long as that takes them gladly.
+fn pump(now: Instant, entry: &mut Entry, rewriter: &mut Rewriter) -> Sent {
+    let mut sent = Sent::default();
+    let Some(transport) = &mut entry.transport else { return sent };
+    if !transport.is_open(Channel::DataTrack) {
+        return sent;
+    }
+    while !entry.outbox.is_empty() && transport.send_capacity(Channel::DataTrack) > 0 {
+        let Some((slot, packet)) = entry.outbox.next(now) else { break };
+        let Some(handle) = entry.outbox.queue_mut(slot).map(|routed| routed.handle) else { continue };
+        match transport.send(Channel::DataTrack, &rewriter.rewrite(packet, handle)) {
+            Ok(()) => sent.packets += 1,
+            Err(error) => {
+                sent.refused += 1;
+                tracing::trace!(%error, "packet refused");
+                if matches!(error, SendError::Full { .. } | SendError::NotOpen(_)) {
+                    break;
+                }
+            }
+        }
+    }
+    sent
+}
+
+/// Puts a subscriber's handle into packets.
+#[derive(Debug, Default)]
+pub(super) struct Rewriter {
+    arena: BytesMut,
+}
+
+impl Rewriter {
+    /// In place when nobody else holds the packet, otherwise in a copy cut from a large piece: either way without an
+    /// allocation of its own.
+    fn rewrite(&mut self, packet: Bytes, handle: TrackHandle) -> Bytes {
+        match packet.try_into_mut() {
+            Ok(mut packet) => {
+                forward::rewrite_handle(&mut packet, handle);
+                packet.freeze()
+            }
+            Err(shared) => {
+                if self.arena.capacity() < shared.len() {
+                    self.arena.reserve(ARENA.max(shared.len()));
+                }
+                self.arena.extend_from_slice(&shared);
+                let mut copy = self.arena.split();
+                forward::rewrite_handle(&mut copy, handle);
+                copy.freeze()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shared_packet_is_copied_and_a_single_one_is_not() {
+        let mut rewriter = Rewriter::default();
+        let handle = TrackHandle::new(0x0203).expect("not zero");
+        let packet = Bytes::from(vec![0x18, 0, 0, 1, 9, 9]);
+        let other = packet.clone();
+        let copy = rewriter.rewrite(packet, handle);
+        assert_eq!((&copy[..], &other[..]), (&[0x18, 0, 2, 3, 9, 9][..], &[0x18, 0, 0, 1, 9, 9][..]));
+        let before = other.as_ptr();
+        let same = rewriter.rewrite(other, handle);
+        assert_eq!((same.as_ptr(), &same[..]), (before, &[0x18, 0, 2, 3, 9, 9][..]));
+    }
+}

@@ -1,0 +1,46 @@
+//! What a server counts.
+
+use tramline_core::room::RoomCounters;
+use tramline_core::stats::{Counters, Drops};
+use tramline_net::demux::DemuxCounters;
+use tramline_net::udp::UdpCounters;
+
+/// A snapshot of all counters, since the start.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct ServerStats {
+    /// Rooms at this moment.
+    pub rooms: usize,
+    /// Participants at this moment.
+    pub participants: usize,
+    /// Participants that came in.
+    pub joins: u64,
+    /// Join requests that were refused with an HTTP status.
+    pub refused_joins: u64,
+    /// Messages from WebSockets.
+    pub signal_messages: u64,
+    /// Messages from WebSockets that were not `SignalRequest`s.
+    pub signal_malformed: u64,
+    /// WebSockets that were closed because their client did not read.
+    pub signal_stalled: u64,
+    /// What rooms refused or skipped.
+    pub room: RoomCounters,
+    /// Data-track packets from publishers.
+    pub packets_in: u64,
+    /// Data-track packets handed to the transports of subscribers.
+    pub packets_out: u64,
+    /// Packets that reached no queue: malformed, of unknown tracks, or without a subscriber.
+    pub packets_dropped: Drops,
+    /// The queues of all subscribers together, in frames.
+    pub queues: Counters,
+    /// Packets on the channels `_reliable` and `_lossy`, which are not forwarded.
+    pub data_packets_ignored: u64,
+    /// Offers and candidates that could not be used.
+    pub signal_transport_errors: u64,
+    /// Datagrams that were not what they should be, by the transports' own checks.
+    pub transport_rejected: u64,
+    /// The UDP sockets.
+    pub udp: UdpCounters,
+    /// Datagrams that belong to nobody.
+    pub demux: DemuxCounters,
+}
