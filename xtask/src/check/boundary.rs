@@ -70,18 +70,37 @@ const LAYERS: [(&str, &[&str]); 8] = [
 pub(crate) fn check(metadata: &Metadata) -> Result<Vec<String>, String> {
     let mut findings = layers(metadata);
     findings.extend(trees(metadata));
+    let mut lists = Vec::new();
     for name in SANS_IO {
         let Some(package) = metadata.members().find(|package| package.name == name) else {
             findings.push(format!("{name} is not in the workspace; xtask/src/check/boundary.rs names it"));
             continue;
         };
+        let list = package.manifest_path.with_file_name("clippy.toml");
+        lists.push((name, std::fs::read_to_string(list).unwrap_or_default()));
         let folder = package.manifest_path.with_file_name("src");
         for (path, text) in source::rust_files(&folder)? {
             let shown = path.strip_prefix(stage::root()).unwrap_or(&path).to_owned();
             findings.extend(banned_words(&shown, &text));
         }
     }
+    findings.extend(same_lists(&lists));
     Ok(findings)
+}
+
+/// The lint that knows types, `clippy::disallowed_methods`, is told the same in each sans-IO crate.
+fn same_lists(lists: &[(&str, String)]) -> Vec<String> {
+    let Some((first, list)) = lists.first() else {
+        return Vec::new();
+    };
+    let mut findings = Vec::new();
+    if !list.contains("std::time::Instant::now") {
+        findings.push(format!("the clippy.toml of {first} does not ban the clock"));
+    }
+    let others = lists.iter().filter(|(_, other)| other != list);
+    findings
+        .extend(others.map(|(name, _)| format!("the clippy.toml of {name} differs from that of {first}")));
+    findings
 }
 
 fn layers(metadata: &Metadata) -> Vec<String> {
@@ -216,6 +235,16 @@ mod tests {
             assert!(findings.iter().any(|finding| finding.contains(word)), "{word}");
             assert!(findings[0].starts_with("crates/tramline-core/src/queue.rs:2:"));
         }
+    }
+
+    #[test]
+    fn a_list_of_banned_methods_that_differs_or_bans_nothing_is_found() {
+        let list = "disallowed-methods = [{ path = \"std::time::Instant::now\" }]".to_owned();
+        assert_eq!(same_lists(&[("a", list.clone()), ("b", list.clone())]), [""; 0]);
+        let findings = same_lists(&[("a", list), ("b", String::new())]);
+        assert_eq!(findings, ["the clippy.toml of b differs from that of a"]);
+        let findings = same_lists(&[("a", String::new()), ("b", String::new())]);
+        assert_eq!(findings, ["the clippy.toml of a does not ban the clock"]);
     }
 
     #[test]
