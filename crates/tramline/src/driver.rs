@@ -1,0 +1,581 @@
+//! The loop of one room: expire, drain, send, wait. It runs on a thread of its own and holds no handle of the application's.
+//!
+//! Every turn it takes what has come from all sides (handles, datagrams, signalling, time), lets the machines digest the whole batch, and then writes
+//! one batch. Nothing in here blocks: what cannot be sent now waits in a live queue that knows when it becomes stale.
+
+mod connect;
+mod members;
+mod publications;
+mod subscriptions;
+
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use prost::Message as _;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Sleep,
+};
+use tramline_core::{
+    leave::{DisconnectReason, LeaveAction},
+    session::{Disconnected, Event, Output, Session, TransportCommand},
+};
+use tramline_net::{
+    udp::{RecvBatch, UdpSockets},
+    ws::{Closed, WebSocket},
+};
+use tramline_transport::{Channel, CloseReason, Peer, PeerEvent, Transmits};
+use url::Url;
+
+use crate::{
+    error::{ConnectError, ConnectStage},
+    event::{EventQueue, RoomEvent, RoomEvents},
+    link::{Link, ToDriver},
+    options::RoomOptions,
+    room::Roster,
+    stats::RoomStats,
+    stream::StreamEnd,
+};
+use members::Members;
+use publications::Publications;
+use subscriptions::Subscriptions;
+
+/// What a driver is started with.
+pub(crate) struct Start {
+    pub(crate) url: Url,
+    pub(crate) token: String,
+    pub(crate) options: RoomOptions,
+    pub(crate) link: Link,
+    pub(crate) inbox: mpsc::UnboundedReceiver<ToDriver>,
+    pub(crate) reply: oneshot::Sender<Result<(Arc<Roster>, RoomEvents), ConnectError>>,
+}
+
+/// Joins, runs the room, leaves.
+pub(crate) async fn run(mut start: Start) {
+    let deadline = tokio::time::Instant::now() + start.options.connect_timeout;
+    let timed_out = |stage| ConnectError::Timeout { stage, after: start.options.connect_timeout };
+    let opened = tokio::select! {
+        opened = connect::open(&start.url, &start.token, &start.options) => opened,
+        () = start.reply.closed() => return,
+        () = tokio::time::sleep_until(deadline) => Err(timed_out(ConnectStage::Signalling)),
+    };
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            let _ = start.reply.send(Err(error));
+            return;
+        }
+    };
+
+    let mut driver = Driver::new(opened, start.link, start.inbox, &start.options);
+    let result = tokio::select! {
+        result = driver.run_until_connected() => result.map(Some),
+        () = start.reply.closed() => Ok(None),
+        () = tokio::time::sleep_until(deadline) => Err(timed_out(driver.stage)),
+    };
+    match result {
+        Ok(Some(roster)) => {
+            let events = RoomEvents::new(Arc::clone(&driver.events));
+            // An application that has gone meanwhile drops the room, which asks for the end.
+            if start.reply.send(Ok((roster, events))).is_ok() {
+                driver.run().await;
+            } else {
+                driver.give_up();
+            }
+        }
+        Ok(None) => driver.give_up(),
+        Err(error) => {
+            driver.give_up();
+            let _ = start.reply.send(Err(error));
+        }
+    }
+    driver.finish().await;
+}
+
+struct Driver {
+    session: Session,
+    peer: Peer,
+    sockets: UdpSockets,
+    signalling: WebSocket,
+    inbox: mpsc::UnboundedReceiver<ToDriver>,
+    events: Arc<EventQueue>,
+    members: Members,
+    publications: Publications,
+    subscriptions: Subscriptions,
+
+    /// How far joining has come.
+    stage: ConnectStage,
+    is_connected: bool,
+    closing: Option<Closing>,
+    close_timeout: Duration,
+    ended: Option<Ended>,
+    ignored_messages: u64,
+
+    turn: Turn,
+    batch: RecvBatch,
+    transmits: Transmits,
+    timer: Timer,
+}
+
+/// Leaving in order: waiting for what was accepted to be delivered.
+struct Closing {
+    deadline: Instant,
+    replies: Vec<oneshot::Sender<()>>,
+}
+
+/// How it ended.
+struct Ended {
+    reason: DisconnectReason,
+    detail: String,
+}
+
+/// What a turn has found.
+#[derive(Default)]
+struct Turn {
+    messages: Vec<ToDriver>,
+    has_datagrams: bool,
+    signals: Vec<Bytes>,
+    signalling_end: Option<Closed>,
+    socket_error: Option<std::io::Error>,
+}
+
+impl Driver {
+    fn new(
+        opened: connect::Opened,
+        link: Link,
+        inbox: mpsc::UnboundedReceiver<ToDriver>,
+        options: &RoomOptions,
+    ) -> Self {
+        let connect::Opened { session, peer, sockets, signalling, started } = opened;
+        let events = Arc::new(EventQueue::new(options.event_capacity));
+        Self {
+            session,
+            peer,
+            sockets,
+            signalling,
+            inbox,
+            members: Members::new(Arc::clone(&events), link.clone()),
+            publications: Publications::new(link.clone(), started),
+            subscriptions: Subscriptions::new(link),
+            events,
+            stage: ConnectStage::Join,
+            is_connected: false,
+            closing: None,
+            close_timeout: options.close_timeout,
+            ended: None,
+            ignored_messages: 0,
+            turn: Turn::default(),
+            batch: RecvBatch::new(),
+            transmits: Transmits::new(),
+            timer: Timer::new(),
+        }
+    }
+
+    /// Runs until data can be sent and received.
+    async fn run_until_connected(&mut self) -> Result<Arc<Roster>, ConnectError> {
+        self.drain(Instant::now());
+        loop {
+            if let Some(ended) = &self.ended {
+                return Err(match self.stage {
+                    ConnectStage::Transport if ended.reason == DisconnectReason::ConnectionTimeout => {
+                        ConnectError::Transport { reason: ended.detail.clone() }
+                    }
+                    _ => ConnectError::Ended { reason: ended.reason, detail: ended.detail.clone() },
+                });
+            }
+            if self.is_connected
+                && let Some(roster) = self.members.roster()
+            {
+                return Ok(Arc::clone(roster));
+            }
+            self.take_turn().await;
+        }
+    }
+
+    /// Runs until the room is over.
+    async fn run(&mut self) {
+        while self.ended.is_none() {
+            self.take_turn().await;
+        }
+    }
+
+    async fn take_turn(&mut self) {
+        self.set_timer();
+        poll_fn(|cx| self.poll_turn(cx)).await;
+        let now = Instant::now();
+        self.handle_turn(now);
+        self.handle_timeouts(now);
+        self.drain(now);
+    }
+
+    /// Looks at everything that can come, so that no busy side starves another.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut has_come = false;
+        // Ready with nothing means that all handles are gone; the room's own handle has asked for the end before that.
+        if let Poll::Ready(count) = self.inbox.poll_recv_many(cx, &mut self.turn.messages, MESSAGES_PER_TURN)
+        {
+            has_come |= count > 0;
+        }
+        match self.sockets.poll_recv(cx, &mut self.batch) {
+            Poll::Ready(Ok(())) => {
+                self.turn.has_datagrams = true;
+                has_come = true;
+            }
+            Poll::Ready(Err(error)) => {
+                self.turn.socket_error = Some(error);
+                has_come = true;
+            }
+            Poll::Pending => {}
+        }
+        while self.turn.signals.len() < SIGNALS_PER_TURN && self.turn.signalling_end.is_none() {
+            match self.signalling.poll_recv(cx) {
+                Poll::Ready(Ok(bytes)) => self.turn.signals.push(bytes),
+                Poll::Ready(Err(end)) => self.turn.signalling_end = Some(end),
+                Poll::Pending => break,
+            }
+        }
+        has_come |= !self.turn.signals.is_empty() || self.turn.signalling_end.is_some();
+        has_come |= self.timer.poll_expired(cx);
+        if has_come { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn handle_turn(&mut self, now: Instant) {
+        let mut messages = std::mem::take(&mut self.turn.messages);
+        for message in messages.drain(..) {
+            self.handle_message(now, message);
+        }
+        self.turn.messages = messages;
+
+        let mut signals = std::mem::take(&mut self.turn.signals);
+        for bytes in signals.drain(..) {
+            match livekit_protocol::SignalResponse::decode(bytes) {
+                Ok(message) => self.session.handle_signal(now, message),
+                Err(error) => {
+                    self.ignored_messages += 1;
+                    tracing::debug!(%error, "a signalling message cannot be read");
+                }
+            }
+        }
+        self.turn.signals = signals;
+
+        if std::mem::take(&mut self.turn.has_datagrams) {
+            for datagram in self.batch.iter() {
+                self.peer.handle_datagram(now, datagram.local, datagram.remote, datagram.payload);
+            }
+        }
+        if let Some(end) = self.turn.signalling_end.take() {
+            // A leave that came before has ended the session already.
+            self.drain_session(now);
+            self.end(DisconnectReason::SignalClose, format!("the signalling connection ended: {end}"));
+            self.session.handle_signal_closed();
+        }
+        if let Some(error) = self.turn.socket_error.take() {
+            self.end(DisconnectReason::ConnectionTimeout, format!("the UDP socket failed: {error}"));
+            self.session.handle_transport_closed();
+        }
+    }
+
+    fn handle_message(&mut self, now: Instant, message: ToDriver) {
+        match message {
+            ToDriver::Ready(handle) => self.publications.handle_ready(handle),
+            ToDriver::Publish { options, reply } => {
+                self.publications.publish(now, &mut self.session, *options, reply)
+            }
+            ToDriver::Unpublish(handle) => self.publications.unpublish(now, handle),
+            ToDriver::Subscribe { track, options, reply } => {
+                self.subscriptions.subscribe(now, &mut self.session, &self.members, track, options, reply);
+            }
+            ToDriver::Unsubscribe { track, stream } => {
+                self.subscriptions.unsubscribe(now, &mut self.session, &track, stream);
+            }
+            ToDriver::SetPipelineOptions { track, options } => {
+                self.subscriptions.set_options(now, &track, &options)
+            }
+            ToDriver::Stats(reply) => {
+                let _ = reply.send(self.stats());
+            }
+            ToDriver::Close(reply) => {
+                self.publications.stop_accepting();
+                let closing = self.closing.get_or_insert_with(|| Closing {
+                    deadline: now + self.close_timeout,
+                    replies: Vec::new(),
+                });
+                closing.replies.extend(reply);
+            }
+        }
+    }
+
+    fn handle_timeouts(&mut self, now: Instant) {
+        if self.session.poll_timeout().is_some_and(|due| due <= now) {
+            self.session.handle_timeout(now);
+        }
+        if self.peer.poll_timeout().is_some_and(|due| due <= now) {
+            self.peer.handle_timeout(now);
+        }
+        self.publications.handle_timeout(now);
+        self.subscriptions.handle_timeout(now);
+    }
+
+    /// Lets the machines say what they have to say, until they are silent, and sends it.
+    fn drain(&mut self, now: Instant) {
+        loop {
+            let mut is_busy = self.drain_session(now);
+            is_busy |= self.drain_peer(now);
+            self.publications.feed(now, &mut self.peer);
+            is_busy |= self.publications.end_flushed(now, &mut self.session, &self.peer);
+            is_busy |= self.leave_if_flushed(now);
+            self.peer.poll_transmit(now, &mut self.transmits);
+            if !self.transmits.is_empty() {
+                self.sockets.send(&mut self.transmits);
+            }
+            if !is_busy {
+                break;
+            }
+        }
+        self.subscriptions.wake_readers();
+    }
+
+    fn drain_session(&mut self, now: Instant) -> bool {
+        let mut is_busy = false;
+        while let Some(output) = self.session.poll_output() {
+            is_busy = true;
+            match output {
+                Output::Signal(request) => {
+                    if let Err(error) = self.signalling.send(request.encode_to_vec().into()) {
+                        tracing::debug!(%error, "a signalling message was not sent");
+                    }
+                }
+                Output::Transport(command) => self.handle_command(now, command),
+                Output::Event(event) => self.handle_event(now, event),
+            }
+        }
+        is_busy
+    }
+
+    fn handle_command(&mut self, now: Instant, command: TransportCommand) {
+        match command {
+            TransportCommand::NegotiatedChannels(negotiated) => self.peer.set_negotiated_channels(negotiated),
+            TransportCommand::Answer { sdp, .. } => {
+                if let Err(error) = self.peer.handle_answer(now, &sdp) {
+                    self.end(
+                        DisconnectReason::JoinFailure,
+                        format!("the server's session description cannot be used: {error}"),
+                    );
+                    self.session.leave();
+                }
+            }
+            TransportCommand::Candidate { candidate_init } => {
+                if let Err(error) = self.handle_candidate(&candidate_init) {
+                    self.ignored_messages += 1;
+                    tracing::debug!(error, "a candidate of the server cannot be used");
+                }
+            }
+            TransportCommand::Close => self.peer.close(now),
+        }
+    }
+
+    fn handle_candidate(&mut self, candidate_init: &str) -> Result<(), String> {
+        let init: serde_json::Value =
+            serde_json::from_str(candidate_init).map_err(|error| error.to_string())?;
+        match init.get("candidate").and_then(serde_json::Value::as_str) {
+            // Some implementations mark the end of the candidates like this.
+            Some("") => Ok(()),
+            Some(candidate) => self.peer.handle_candidate(candidate).map_err(|error| error.to_string()),
+            None => Err("no `candidate` in it".to_owned()),
+        }
+    }
+
+    fn handle_event(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Joined(joined) => {
+                self.stage = ConnectStage::Transport;
+                tracing::debug!(server = joined.server_version, protocol = joined.server_protocol, "joined");
+                self.members.handle_joined(joined);
+                for candidate in self.peer.local_candidates() {
+                    let init = serde_json::json!({
+                        "candidate": candidate.candidate,
+                        "sdpMid": candidate.mid,
+                        "sdpMLineIndex": candidate.mline_index,
+                    });
+                    self.session.send_candidate(init.to_string());
+                }
+            }
+            Event::Connected => {}
+            Event::ParticipantJoined(participant) => self.members.handle_participant_joined(participant),
+            Event::ParticipantChanged { before, after } => {
+                self.members.handle_participant_changed(&before, after)
+            }
+            Event::ParticipantLeft { participant, .. } => self.members.handle_participant_left(&participant),
+            Event::TrackPublished { publisher, track } => {
+                self.members.handle_track_published(&publisher, track)
+            }
+            Event::TrackUnpublished { track, .. } => {
+                self.subscriptions.handle_unpublished(&track.sid);
+                self.members.handle_track_unpublished(&track.sid);
+            }
+            Event::Published { handle, track } => self.publications.handle_published(handle, track),
+            Event::PublishFailed { handle, error } => self.publications.handle_failed(handle, error),
+            Event::Unpublished { handle, cause } => {
+                if let Some(info) = self.publications.handle_unpublished(handle, cause) {
+                    self.events.push(RoomEvent::LocalDataTrackUnpublished(info));
+                }
+            }
+            Event::Subscribed { track, handle } => {
+                self.subscriptions.handle_subscribed(now, &mut self.session, &track, handle);
+            }
+            Event::SubscribeFailed { track, error } => self.subscriptions.handle_failed(&track, &error),
+            Event::RoomChanged(room) => self.members.handle_room_changed(room),
+            Event::Disconnected(Disconnected { reason, action, detail }) => {
+                let advice = match action {
+                    LeaveAction::Disconnect => "",
+                    _ => "; connecting again may help",
+                };
+                self.end(reason, format!("{detail}{advice}"));
+            }
+            _ => {}
+        }
+    }
+
+    fn drain_peer(&mut self, now: Instant) -> bool {
+        let mut is_busy = false;
+        while let Some(event) = self.peer.poll_event() {
+            is_busy = true;
+            match event {
+                PeerEvent::Message(Channel::DataTrack, message) => {
+                    self.subscriptions.handle_message(now, message)
+                }
+                PeerEvent::Message(..) => self.ignored_messages += 1,
+                PeerEvent::Connected => self.session.handle_transport_connected(),
+                PeerEvent::ChannelOpen(Channel::DataTrack) => {
+                    self.is_connected = true;
+                    self.session.handle_channel_open(now);
+                }
+                PeerEvent::Closed(reason) => {
+                    if reason != CloseReason::Local {
+                        self.end(DisconnectReason::ConnectionTimeout, reason.to_string());
+                    }
+                    self.session.handle_transport_closed();
+                }
+                _ => {}
+            }
+        }
+        is_busy
+    }
+
+    /// Leaves once everything that was accepted has been delivered or given up, or time is up.
+    fn leave_if_flushed(&mut self, now: Instant) -> bool {
+        let Some(closing) = &self.closing else { return false };
+        let is_flushed = self.publications.is_flushed(&self.peer);
+        if self.ended.is_some() || !(is_flushed || now >= closing.deadline) {
+            return false;
+        }
+        self.session.leave();
+        true
+    }
+
+    /// The first reason is the one that is told.
+    fn end(&mut self, reason: DisconnectReason, detail: String) {
+        if self.ended.is_none() {
+            tracing::debug!(%reason, detail, "the session ends");
+            self.ended = Some(Ended { reason, detail });
+        }
+    }
+
+    /// Leaves without waiting for anything.
+    fn give_up(&mut self) {
+        self.session.leave();
+        self.drain(Instant::now());
+    }
+
+    /// Tells everybody that it is over, and says goodbye to the server.
+    async fn finish(mut self) {
+        self.drain(Instant::now());
+        let Ended { reason, detail } = self
+            .ended
+            .take()
+            .unwrap_or(Ended { reason: DisconnectReason::ClientInitiated, detail: String::new() });
+        self.publications.end_all();
+        self.subscriptions.end_all(StreamEnd::Disconnected(reason));
+        self.members.end();
+        self.events.push(RoomEvent::Disconnected { reason, detail });
+
+        self.signalling.close(GOODBYE).await;
+        // The farewell of the transport, in case the socket was busy; its fate is of no interest beyond that.
+        self.sockets.flush();
+        // What is asked of us from now on is answered by the closed channel.
+        self.inbox.close();
+        for reply in self.closing.into_iter().flat_map(|closing| closing.replies) {
+            let _ = reply.send(());
+        }
+    }
+
+    fn stats(&mut self) -> RoomStats {
+        let signals = self.session.counters();
+        RoomStats {
+            transport: self.peer.stats(),
+            udp: self.sockets.counters(),
+            stray_packets: self.subscriptions.stray_packets(),
+            ignored_messages: self.ignored_messages,
+            ignored_signals: signals.malformed
+                + signals.ignored
+                + signals.unexpected
+                + signals.over_limit
+                + signals.outdated,
+            signal_rtt: self.session.rtt(),
+        }
+    }
+
+    fn set_timer(&mut self) {
+        let due = [
+            self.session.poll_timeout(),
+            self.peer.poll_timeout(),
+            self.publications.poll_timeout(),
+            self.subscriptions.poll_timeout(),
+            self.closing.as_ref().map(|closing| closing.deadline),
+        ];
+        if let Some(due) = due.into_iter().flatten().min() {
+            self.timer.set(due);
+        }
+    }
+}
+
+/// One timer that is set anew as rarely as possible: deadlines mostly move away from us, and waking once too early costs less than moving
+/// a timer with every packet.
+struct Timer {
+    sleep: Pin<Box<Sleep>>,
+    due: Option<Instant>,
+}
+
+impl Timer {
+    fn new() -> Self {
+        Self { sleep: Box::pin(tokio::time::sleep(Duration::ZERO)), due: None }
+    }
+
+    fn set(&mut self, due: Instant) {
+        if self.due.is_none_or(|armed| due < armed) {
+            self.due = Some(due);
+            self.sleep.as_mut().reset(due.into());
+        }
+    }
+
+    fn poll_expired(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.due.is_none() || self.sleep.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        self.due = None;
+        true
+    }
+}
+
+/// Handles of a turn; more wait for the next one.
+const MESSAGES_PER_TURN: usize = 256;
+/// Signals of a turn; more wait for the next one.
+const SIGNALS_PER_TURN: usize = 32;
+/// How long the server may take to answer our goodbye on the WebSocket.
+const GOODBYE: Duration = Duration::from_millis(500);

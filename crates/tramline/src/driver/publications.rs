@@ -1,0 +1,207 @@
+//! Local tracks: from the request to publish to the packets in the transport.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+use tramline_core::{
+    outbox::{Outbox, SlotKey},
+    session::{PublishError, Session, UnpublishCause},
+    track::{TrackInfo, TrackOptions},
+};
+use tramline_net::{clock::MediaClock, random};
+use tramline_transport::{Channel, Peer};
+use tramline_wire::TrackHandle;
+
+use crate::{
+    link::Link,
+    local_track::{LocalDataTrack, LocalTrack, SharedQueue},
+    options::DataTrackOptions,
+    track_info::DataTrackInfo,
+};
+
+type Reply = oneshot::Sender<Result<LocalDataTrack, PublishError>>;
+
+/// The tracks of the local participant and what waits in their queues.
+pub(super) struct Publications {
+    requested: HashMap<TrackHandle, (DataTrackOptions, Reply)>,
+    published: HashMap<TrackHandle, Published>,
+    outbox: Outbox<SharedQueue>,
+    /// Tracks that end once they are flushed.
+    ending: Vec<Ending>,
+    is_accepting: bool,
+    clock: MediaClock,
+    link: Link,
+}
+
+struct Published {
+    track: Arc<LocalTrack>,
+    key: SlotKey,
+}
+
+struct Ending {
+    handle: TrackHandle,
+    deadline: Instant,
+}
+
+impl Publications {
+    pub(super) fn new(link: Link, started: Instant) -> Self {
+        Self {
+            requested: HashMap::new(),
+            published: HashMap::new(),
+            outbox: Outbox::new(),
+            ending: Vec::new(),
+            is_accepting: true,
+            clock: MediaClock::new(started),
+            link,
+        }
+    }
+
+    pub(super) fn publish(
+        &mut self,
+        now: Instant,
+        session: &mut Session,
+        options: DataTrackOptions,
+        reply: Reply,
+    ) {
+        if !self.is_accepting {
+            let _ = reply.send(Err(PublishError::Disconnected));
+            return;
+        }
+        match session.publish(now, TrackOptions::named(options.name.as_str())) {
+            Ok(handle) => {
+                self.requested.insert(handle, (options, reply));
+            }
+            Err(error) => {
+                let _ = reply.send(Err(error));
+            }
+        }
+    }
+
+    pub(super) fn handle_published(&mut self, handle: TrackHandle, info: Arc<TrackInfo>) {
+        let Some((options, reply)) = self.requested.remove(&handle) else { return };
+        // Predictable timestamps are no risk here, only repeated ones after a restart are a nuisance: the clock is good enough.
+        let base =
+            random::bytes().map_or_else(|_| tramline_net::clock::unix_millis() as u32, u32::from_ne_bytes);
+        let track = Arc::new(LocalTrack::new(DataTrackInfo(info), handle, &options, self.clock, base));
+        let key = self.outbox.add(SharedQueue(Arc::clone(&track)));
+        if !self.is_accepting {
+            track.stop_accepting();
+        }
+        self.published.insert(handle, Published { track: Arc::clone(&track), key });
+        // When nobody waits for the handle any more, dropping it unpublishes.
+        let _ = reply.send(Ok(LocalDataTrack::new(track, self.link.clone())));
+    }
+
+    pub(super) fn handle_failed(&mut self, handle: TrackHandle, error: PublishError) {
+        if let Some((_, reply)) = self.requested.remove(&handle) {
+            let _ = reply.send(Err(error));
+        }
+    }
+
+    /// A track's handles have queued something.
+    pub(super) fn handle_ready(&mut self, handle: TrackHandle) {
+        if let Some(published) = self.published.get(&handle) {
+            // Before looking at the queue: a push that comes later signals again.
+            published.track.acknowledge_signal();
+            self.outbox.mark_ready(published.key);
+        }
+    }
+
+    /// The application ends a track: what was accepted goes first.
+    pub(super) fn unpublish(&mut self, now: Instant, handle: TrackHandle) {
+        if let Some(published) = self.published.get(&handle) {
+            self.outbox.mark_ready(published.key);
+            self.ending.push(Ending { handle, deadline: now + FLUSH_TIMEOUT });
+        }
+    }
+
+    /// Tells the server of ended tracks whose packets have arrived, or had their time to.
+    pub(super) fn end_flushed(&mut self, now: Instant, session: &mut Session, peer: &Peer) -> bool {
+        if self.ending.is_empty() {
+            return false;
+        }
+        let is_delivered = peer.buffered_amount(Channel::DataTrack) == 0;
+        let before = self.ending.len();
+        self.ending.retain(|ending| {
+            let is_queued = self
+                .published
+                .get(&ending.handle)
+                .and_then(|published| self.outbox.queue_mut(published.key))
+                .is_some_and(SharedQueue::has_frames);
+            let is_over = now >= ending.deadline || (is_delivered && !is_queued);
+            if is_over {
+                session.unpublish(now, ending.handle);
+            }
+            !is_over
+        });
+        before != self.ending.len()
+    }
+
+    /// A track is over; what it was, when the server ended it.
+    pub(super) fn handle_unpublished(
+        &mut self,
+        handle: TrackHandle,
+        cause: UnpublishCause,
+    ) -> Option<DataTrackInfo> {
+        self.ending.retain(|ending| ending.handle != handle);
+        let published = self.published.remove(&handle)?;
+        self.outbox.remove(published.key);
+        let was_accepting = published.track.stop_accepting();
+        (cause == UnpublishCause::Server && was_accepting && self.is_accepting)
+            .then(|| published.track.info.clone())
+    }
+
+    /// Moves packets into the transport, as many as it takes without making them wait there: what waits here can still be given up.
+    pub(super) fn feed(&mut self, now: Instant, peer: &mut Peer) {
+        let mut capacity = peer.send_capacity(Channel::DataTrack);
+        while capacity > 0 {
+            let Some((_, packet)) = self.outbox.next(now) else { return };
+            if let Err(error) = peer.send(Channel::DataTrack, &packet) {
+                tracing::debug!(%error, "the transport did not take a packet");
+                return;
+            }
+            capacity = capacity.saturating_sub(packet.len());
+        }
+    }
+
+    /// No pushes any more, on any track.
+    pub(super) fn stop_accepting(&mut self) {
+        self.is_accepting = false;
+        for published in self.published.values() {
+            published.track.stop_accepting();
+            // A push may have been accepted whose signal is still on its way.
+            self.outbox.mark_ready(published.key);
+        }
+    }
+
+    /// Whether nothing waits, here or in the transport.
+    pub(super) fn is_flushed(&self, peer: &Peer) -> bool {
+        self.outbox.is_empty() && peer.buffered_amount(Channel::DataTrack) == 0
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.outbox.handle_timeout(now);
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.ending.iter().map(|ending| ending.deadline).chain(self.outbox.poll_timeout()).min()
+    }
+
+    pub(super) fn end_all(&mut self) {
+        for (_, published) in self.published.drain() {
+            published.track.stop_accepting();
+            self.outbox.remove(published.key);
+        }
+        for (_, (_, reply)) in self.requested.drain() {
+            let _ = reply.send(Err(PublishError::Disconnected));
+        }
+    }
+}
+
+/// How long the last frames of a track may take before the server is told of its end: they and the message travel on
+/// different ways, and frames that come after it are lost.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);

@@ -1,0 +1,317 @@
+//! Remote tracks that are read: from packets to the streams of their readers.
+
+use std::{collections::HashMap, sync::Arc, task::Waker, time::Instant};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tramline_core::{
+    fanout::Fanout,
+    outbox::SlotKey,
+    reassemble::{Reassembler, split},
+    session::{Session, SubscribeError},
+    stats::{DropReason, Drops},
+};
+use tramline_wire::{TrackHandle, TrackSid};
+
+use super::members::Members;
+use crate::{
+    link::Link,
+    options::{DataTrackSubscribeOptions, RemoteDataTrackPipelineOptions},
+    remote_track::RemoteDataTrack,
+    stats::RemoteTrackStats,
+    stream::{DataTrackStream, SharedStream, StreamEnd, StreamId, StreamQueue},
+};
+
+type Reply = oneshot::Sender<Result<DataTrackStream, SubscribeError>>;
+
+/// One subscription for each remote track that somebody reads or wants to.
+pub(super) struct Subscriptions {
+    tracks: HashMap<TrackSid, usize>,
+    by_handle: HashMap<TrackHandle, usize>,
+    /// Places are used again; `tracks` and `by_handle` name only those in use.
+    places: Vec<Option<Subscription>>,
+    /// Streams that got something in this turn, whose readers may have to be woken.
+    touched: Vec<Arc<SharedStream>>,
+    wakers: Vec<Waker>,
+    /// Subscriptions whose counters have changed in this turn.
+    changed: Vec<usize>,
+    /// No frame under way is given up before this; may be early, never late.
+    due: Option<Instant>,
+    stray: Drops,
+    link: Link,
+}
+
+struct Subscription {
+    track: RemoteDataTrack,
+    handle: Option<TrackHandle>,
+    waiting: Vec<(DataTrackSubscribeOptions, Reply)>,
+    reassembler: Reassembler,
+    fanout: Fanout<StreamQueue>,
+    streams: Vec<(StreamId, SlotKey)>,
+    undecryptable: u64,
+    is_changed: bool,
+}
+
+impl Subscriptions {
+    pub(super) fn new(link: Link) -> Self {
+        Self {
+            tracks: HashMap::new(),
+            by_handle: HashMap::new(),
+            places: Vec::new(),
+            touched: Vec::new(),
+            wakers: Vec::new(),
+            changed: Vec::new(),
+            due: None,
+            stray: Drops::default(),
+            link,
+        }
+    }
+
+    pub(super) fn subscribe(
+        &mut self,
+        now: Instant,
+        session: &mut Session,
+        members: &Members,
+        sid: TrackSid,
+        options: DataTrackSubscribeOptions,
+        reply: Reply,
+    ) {
+        if let Some(subscription) = self.tracks.get(&sid).and_then(|&place| self.places[place].as_mut()) {
+            match subscription.handle {
+                Some(_) => subscription.open(&options, reply, &self.link),
+                None => subscription.waiting.push((options, reply)),
+            }
+            return;
+        }
+        let Some(track) = members.track(&sid) else {
+            let _ = reply.send(Err(SubscribeError::Unpublished));
+            return;
+        };
+        if let Err(error) = session.subscribe(now, &sid) {
+            let _ = reply.send(Err(error));
+            return;
+        }
+        let subscription = Subscription {
+            reassembler: Reassembler::new(track.state().pipeline_options().reassembly),
+            track: track.clone(),
+            handle: None,
+            waiting: vec![(options, reply)],
+            fanout: Fanout::new(),
+            streams: Vec::new(),
+            undecryptable: 0,
+            is_changed: false,
+        };
+        let place = self.places.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() - 1
+        });
+        self.places[place] = Some(subscription);
+        self.tracks.insert(sid, place);
+    }
+
+    pub(super) fn handle_subscribed(
+        &mut self,
+        now: Instant,
+        session: &mut Session,
+        sid: &TrackSid,
+        handle: TrackHandle,
+    ) {
+        let Some(&place) = self.tracks.get(sid) else { return };
+        let Some(subscription) = &mut self.places[place] else { return };
+        if let Some(before) = subscription.handle.replace(handle)
+            && self.by_handle.get(&before) == Some(&place)
+        {
+            self.by_handle.remove(&before);
+        }
+        self.by_handle.insert(handle, place);
+        for (options, reply) in std::mem::take(&mut subscription.waiting) {
+            // Whoever has gone meanwhile never had a stream.
+            if !reply.is_closed() {
+                subscription.open(&options, reply, &self.link);
+            }
+        }
+        self.end_if_unread(now, session, sid);
+    }
+
+    pub(super) fn handle_failed(&mut self, sid: &TrackSid, error: &SubscribeError) {
+        if let Some(subscription) = self.remove(sid) {
+            for (_, reply) in subscription.waiting {
+                let _ = reply.send(Err(error.clone()));
+            }
+        }
+    }
+
+    /// The publisher has ended the track, or is gone.
+    pub(super) fn handle_unpublished(&mut self, sid: &TrackSid) {
+        if let Some(subscription) = self.remove(sid) {
+            subscription.end(StreamEnd::Unpublished, &SubscribeError::Unpublished);
+        }
+    }
+
+    /// A stream was dropped; the last one ends the subscription.
+    pub(super) fn unsubscribe(
+        &mut self,
+        now: Instant,
+        session: &mut Session,
+        sid: &TrackSid,
+        stream: StreamId,
+    ) {
+        let Some(subscription) = self.tracks.get(sid).and_then(|&place| self.places[place].as_mut()) else {
+            return;
+        };
+        if let Some(index) = subscription.streams.iter().position(|(id, _)| *id == stream) {
+            let (_, key) = subscription.streams.swap_remove(index);
+            subscription.fanout.remove(key);
+        }
+        self.end_if_unread(now, session, sid);
+    }
+
+    pub(super) fn set_options(
+        &mut self,
+        now: Instant,
+        sid: &TrackSid,
+        options: &RemoteDataTrackPipelineOptions,
+    ) {
+        if let Some(subscription) = self.tracks.get(sid).and_then(|&place| self.places[place].as_mut()) {
+            subscription.reassembler.set_config(now, options.reassembly);
+        }
+    }
+
+    /// A message of the data-track channel: one packet.
+    pub(super) fn handle_message(&mut self, now: Instant, message: Bytes) {
+        let (header, payload) = match split(message) {
+            Ok(packet) => packet,
+            Err(error) => {
+                self.stray.add(DropReason::Malformed);
+                tracing::trace!(%error, "not a data-track packet");
+                return;
+            }
+        };
+        let place = self.by_handle.get(&header.handle).copied();
+        let Some((place, subscription)) = place.and_then(|place| Some((place, self.places[place].as_mut()?)))
+        else {
+            self.stray.add(DropReason::UnknownHandle);
+            return;
+        };
+        if !subscription.is_changed {
+            subscription.is_changed = true;
+            self.changed.push(place);
+        }
+        if let Some(frame) = subscription.reassembler.handle_packet(now, &header, payload) {
+            if frame.e2ee.is_some() {
+                // Ciphertext is of no use to anybody, and looks like data.
+                subscription.undecryptable += 1;
+                return;
+            }
+            let touched = &mut self.touched;
+            subscription.fanout.handle_frame(now, frame, |_, queue| {
+                if touched.last().is_none_or(|last| !Arc::ptr_eq(last, &queue.0)) {
+                    touched.push(Arc::clone(&queue.0));
+                }
+            });
+        } else if let Some(due) = subscription.reassembler.poll_timeout()
+            && self.due.is_none_or(|known| due < known)
+        {
+            self.due = Some(due);
+        }
+    }
+
+    /// Wakes the readers of this turn's frames, once each, and publishes the counters.
+    pub(super) fn wake_readers(&mut self) {
+        for place in self.changed.drain(..) {
+            if let Some(subscription) = &mut self.places[place] {
+                subscription.is_changed = false;
+                subscription.publish_stats();
+            }
+        }
+        self.wakers.extend(self.touched.drain(..).filter_map(|stream| stream.take_waker()));
+        for waker in self.wakers.drain(..) {
+            waker.wake();
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if self.due.is_none_or(|due| due > now) {
+            return;
+        }
+        self.due = None;
+        for subscription in self.places.iter_mut().flatten() {
+            subscription.reassembler.handle_timeout(now);
+            subscription.publish_stats();
+            if let Some(due) = subscription.reassembler.poll_timeout() {
+                self.due = Some(self.due.map_or(due, |known| known.min(due)));
+            }
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Packets that belong to no subscription.
+    pub(super) fn stray_packets(&self) -> Drops {
+        self.stray
+    }
+
+    pub(super) fn end_all(&mut self, end: StreamEnd) {
+        let sids: Vec<_> = self.tracks.keys().cloned().collect();
+        for subscription in sids.iter().filter_map(|sid| self.remove(sid)).collect::<Vec<_>>() {
+            subscription.end(end, &SubscribeError::Disconnected);
+        }
+    }
+
+    fn end_if_unread(&mut self, now: Instant, session: &mut Session, sid: &TrackSid) {
+        let Some(subscription) = self.tracks.get(sid).and_then(|&place| self.places[place].as_ref()) else {
+            return;
+        };
+        if subscription.streams.is_empty() && subscription.waiting.is_empty() {
+            session.unsubscribe(now, sid);
+            self.remove(sid);
+        }
+    }
+
+    fn remove(&mut self, sid: &TrackSid) -> Option<Subscription> {
+        let place = self.tracks.remove(sid)?;
+        let subscription = self.places[place].take()?;
+        if let Some(handle) = subscription.handle
+            && self.by_handle.get(&handle) == Some(&place)
+        {
+            self.by_handle.remove(&handle);
+        }
+        subscription.publish_stats();
+        Some(subscription)
+    }
+}
+
+impl Subscription {
+    /// Adds a stream and hands it to whoever asked.
+    fn open(&mut self, options: &DataTrackSubscribeOptions, reply: Reply, link: &Link) {
+        let shared = Arc::new(SharedStream::new(options.queue));
+        let key = self.fanout.add(StreamQueue(Arc::clone(&shared)));
+        self.streams.push((shared.id, key));
+        // A stream that nobody takes is dropped, and its drop unsubscribes it.
+        let _ = reply.send(Ok(DataTrackStream::new(shared, self.track.clone(), link.clone())));
+    }
+
+    fn end(mut self, end: StreamEnd, error: &SubscribeError) {
+        for (_, queue) in self.fanout.queues_mut() {
+            queue.0.end(end);
+        }
+        for (_, reply) in self.waiting {
+            let _ = reply.send(Err(error.clone()));
+        }
+    }
+
+    fn publish_stats(&self) {
+        let (packets, frames) = (self.reassembler.counters(), self.fanout.counters());
+        let mut dropped = packets.dropped;
+        dropped += frames.dropped;
+        dropped.add_many(DropReason::Undecryptable, self.undecryptable);
+        self.track.state().set_stats(RemoteTrackStats {
+            accepted: packets.accepted,
+            delivered: frames.sent,
+            bytes: frames.bytes,
+            dropped,
+        });
+    }
+}

@@ -1,0 +1,141 @@
+//! What happens in a room, as a bounded stream.
+
+use std::{
+    collections::BTreeMap,
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_core::Stream;
+use tramline_net::runtime::block_on;
+
+use crate::{
+    DisconnectReason,
+    error::ReadError,
+    participant::{Participant, RemoteParticipant},
+    remote_track::RemoteDataTrack,
+    track_info::DataTrackInfo,
+};
+
+mod queue;
+
+pub(crate) use queue::EventQueue;
+
+/// Something that happened in the room.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum RoomEvent {
+    /// A participant came. Those who were there before are in [`Room::remote_participants`](crate::Room::remote_participants) from the start.
+    ParticipantConnected(RemoteParticipant),
+    /// A participant went; its tracks were reported as unpublished before.
+    ParticipantDisconnected(RemoteParticipant),
+    /// A participant's metadata changed.
+    ParticipantMetadataChanged {
+        /// Whose.
+        participant: Participant,
+        /// What it was.
+        old_metadata: String,
+        /// What it is.
+        metadata: String,
+    },
+    /// A participant's name changed.
+    ParticipantNameChanged {
+        /// Whose.
+        participant: Participant,
+        /// What it was.
+        old_name: String,
+        /// What it is.
+        name: String,
+    },
+    /// A participant's attributes changed.
+    ParticipantAttributesChanged {
+        /// Whose.
+        participant: Participant,
+        /// Those that were added or changed, and those that were removed with an empty value.
+        changed_attributes: BTreeMap<String, String>,
+    },
+    /// What a participant may do changed.
+    ParticipantPermissionsChanged {
+        /// Whose; the new permissions are in it.
+        participant: Participant,
+    },
+    /// A track can be subscribed to. Reported for the tracks that were there before the join as well, first of all.
+    DataTrackPublished(RemoteDataTrack),
+    /// A track is gone; its streams end.
+    DataTrackUnpublished(RemoteDataTrack),
+    /// The server ended a track of this participant, for instance because the permission was revoked.
+    LocalDataTrackUnpublished(DataTrackInfo),
+    /// The room's metadata changed.
+    RoomMetadataChanged {
+        /// What it was.
+        old_metadata: String,
+        /// What it is.
+        metadata: String,
+    },
+    /// Events are missing here because they were read too slowly: what they told of has come and gone again meanwhile. What is in the room now
+    /// is told completely by the other events.
+    EventsLost {
+        /// How many.
+        count: u64,
+    },
+    /// The session is over. Comes last.
+    Disconnected {
+        /// Why.
+        reason: DisconnectReason,
+        /// What happened, in words.
+        detail: String,
+    },
+}
+
+/// The events of a room.
+///
+/// Bounded. When more wait than [`RoomOptions::event_capacity`](crate::RoomOptions::event_capacity), events of the same kind about the same thing are
+/// merged into one, and a thing that came and went while nobody read is left out, which [`RoomEvent::EventsLost`] tells. Whoever follows the
+/// events always ends up with what is really there.
+///
+/// Dropping it ends nothing: a room works without anybody reading its events.
+#[derive(Debug)]
+pub struct RoomEvents {
+    queue: Arc<EventQueue>,
+}
+
+impl RoomEvents {
+    pub(crate) fn new(queue: Arc<EventQueue>) -> Self {
+        Self { queue }
+    }
+
+    /// The next event; `None` after [`RoomEvent::Disconnected`]. Cancel-safe, on any executor.
+    pub async fn recv(&mut self) -> Option<RoomEvent> {
+        poll_fn(|cx| self.queue.poll_next(cx)).await
+    }
+
+    /// The next event if one is there now.
+    pub fn try_recv(&mut self) -> Option<RoomEvent> {
+        self.queue.try_next()
+    }
+
+    /// Blocks the calling thread until an event comes, the room ends (`None`), or the time has passed.
+    ///
+    /// # Errors
+    /// The time has passed, or the thread drives an async runtime.
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<RoomEvent>, ReadError> {
+        Ok(block_on(self.recv(), Some(timeout))?)
+    }
+}
+
+impl Stream for RoomEvents {
+    type Item = RoomEvent;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<RoomEvent>> {
+        self.queue.poll_next(cx)
+    }
+}
+
+impl Drop for RoomEvents {
+    fn drop(&mut self) {
+        self.queue.stop();
+    }
+}

@@ -1,0 +1,151 @@
+//! The request by which a client joins: LiveKit's v1 signalling, one peer connection, the first offer inside.
+
+use std::io::Write as _;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE};
+use flate2::{Compression, write::GzEncoder};
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use livekit_protocol as proto;
+use prost::Message as _;
+use tramline_core::session::PROTOCOL_VERSION;
+use url::Url;
+
+use crate::error::{ConnectError, SignalError};
+
+/// What is asked of the server, and as whom.
+#[derive(Debug)]
+pub(crate) struct JoinRequest {
+    /// Where the WebSocket is opened.
+    pub(crate) url: Url,
+    /// A plain GET there tells why the WebSocket was refused.
+    pub(crate) validate_url: Url,
+    pub(crate) headers: HeaderMap,
+}
+
+impl JoinRequest {
+    pub(crate) fn new(base: &Url, token: &str, offer: String) -> Result<Self, ConnectError> {
+        let query = format!("join_request={}", encode(&message(offer)));
+        let mut authorization =
+            HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| ConnectError::InvalidToken)?;
+        authorization.set_sensitive(true);
+        Ok(Self {
+            url: with_path(base, "rtc/v1", &query),
+            validate_url: with_path(base, "rtc/v1/validate", &query),
+            headers: HeaderMap::from_iter([(AUTHORIZATION, authorization)]),
+        })
+    }
+}
+
+/// Reads the URL that an application gives.
+pub(crate) fn parse_url(url: &str) -> Result<Url, ConnectError> {
+    Url::parse(url).map_err(|error| {
+        let url = url.split(['?', '#']).next().unwrap_or_default().to_owned();
+        SignalError::Url { url, problem: error.to_string() }.into()
+    })
+}
+
+/// The server may live below a path of its own, which stays in front.
+fn with_path(base: &Url, path: &str, query: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
+    url.set_query(Some(query));
+    url.set_fragment(None);
+    url
+}
+
+fn message(offer: String) -> proto::JoinRequest {
+    let version = env!("CARGO_PKG_VERSION");
+    proto::JoinRequest {
+        client_info: Some(proto::ClientInfo {
+            sdk: proto::client_info::Sdk::Rust as i32,
+            version: version.to_owned(),
+            protocol: PROTOCOL_VERSION,
+            os: std::env::consts::OS.to_owned(),
+            other_sdks: format!("tramline:{version}"),
+            // 0 and no capabilities: RPC and data streams are not spoken here, and nobody shall try.
+            client_protocol: 0,
+            capabilities: Vec::new(),
+            ..Default::default()
+        }),
+        // Media would need media sections; data tracks are subscribed one by one.
+        connection_settings: Some(proto::ConnectionSettings { auto_subscribe: false, ..Default::default() }),
+        publisher_offer: Some(proto::SessionDescription {
+            r#type: "offer".to_owned(),
+            sdp: offer,
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+/// Base64 with padding: LiveKit's server takes no other. Compressed only where that helps, since the whole goes into a URL.
+fn encode(request: &proto::JoinRequest) -> String {
+    use proto::wrapped_join_request::Compression as Wrapping;
+    let plain = request.encode_to_vec();
+    let (compression, join_request) = match gzip(&plain) {
+        Some(zipped) if zipped.len() < plain.len() => (Wrapping::Gzip, zipped),
+        _ => (Wrapping::None, plain),
+    };
+    let wrapped = proto::WrappedJoinRequest { compression: compression as i32, join_request };
+    URL_SAFE.encode(wrapped.encode_to_vec())
+}
+
+fn gzip(plain: &[u8]) -> Option<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(plain).ok()?;
+    encoder.finish().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    fn decode(url: &Url) -> proto::JoinRequest {
+        let query =
+            url.query().and_then(|query| query.strip_prefix("join_request=")).expect("the one parameter");
+        let bytes = URL_SAFE.decode(query).expect("padded base64url");
+        let wrapped = proto::WrappedJoinRequest::decode(bytes.as_slice()).expect("a message");
+        let mut plain = Vec::new();
+        match wrapped.compression {
+            0 => plain = wrapped.join_request,
+            _ => {
+                flate2::read::GzDecoder::new(wrapped.join_request.as_slice())
+                    .read_to_end(&mut plain)
+                    .expect("gzip");
+            }
+        }
+        proto::JoinRequest::decode(plain.as_slice()).expect("a message")
+    }
+
+    #[test]
+    fn the_request_holds_the_offer_and_announces_only_what_works() {
+        let base = parse_url("wss://host:7880/sfu/?x=1#y").expect("a URL");
+        for offer in ["v=0", &"a=candidate:1 1 udp 1 10.0.0.1 1 typ host\r\n".repeat(40)] {
+            let request = JoinRequest::new(&base, "a.b.c", offer.to_owned()).expect("a token");
+            assert_eq!(request.url.path(), "/sfu/rtc/v1");
+            assert_eq!(request.validate_url.path(), "/sfu/rtc/v1/validate");
+            assert_eq!(request.headers[AUTHORIZATION], "Bearer a.b.c");
+            assert!(
+                request.url.query().is_some_and(|query| query.len() < 1_000),
+                "compressed where it helps"
+            );
+            let join = decode(&request.url);
+            assert_eq!(
+                join.publisher_offer.map(|offer| (offer.r#type, offer.sdp)),
+                Some(("offer".to_owned(), offer.to_owned()))
+            );
+            let info = join.client_info.expect("client info");
+            assert_eq!((info.protocol, info.client_protocol, info.capabilities.len()), (18, 0, 0));
+        }
+    }
+
+    #[test]
+    fn impossible_urls_and_tokens_are_the_callers_mistake() {
+        let error = parse_url("no url?access_token=secret").expect_err("no scheme");
+        assert!(!error.to_string().contains("secret") && !error.is_retryable(), "{error}");
+        let base = parse_url("ws://h").expect("a URL");
+        assert!(matches!(JoinRequest::new(&base, "a\nb", String::new()), Err(ConnectError::InvalidToken)));
+    }
+}

@@ -1,0 +1,402 @@
+//! A track that this participant publishes: from the application's bytes to packets in the live queue.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tramline_core::{
+    outbox::QueueAccess,
+    packetize::{FrameTooLarge, Packetizer},
+    queue::LiveQueue,
+};
+use tramline_net::clock::MediaClock;
+use tramline_wire::{Extensions, MAX_PACKET_LEN, TrackHandle};
+
+use crate::{
+    error::{PushFrameError, PushFrameErrorReason},
+    frame::DataTrackFrame,
+    link::{Link, ToDriver, lock},
+    options::{DataTrackOptions, OnFull},
+    stats::LocalTrackStats,
+    track_info::DataTrackInfo,
+};
+
+/// A published data track. Cheap to clone, usable on any thread.
+///
+/// Dropping the last clone unpublishes it, as [`unpublish`](Self::unpublish) does at once; what was accepted before is sent first.
+#[derive(Clone)]
+pub struct LocalDataTrack {
+    handle: Arc<Owner>,
+}
+
+/// Unpublishes when the last handle goes.
+struct Owner {
+    track: Arc<LocalTrack>,
+    link: Link,
+}
+
+impl LocalDataTrack {
+    pub(crate) fn new(track: Arc<LocalTrack>, link: Link) -> Self {
+        Self { handle: Arc::new(Owner { track, link }) }
+    }
+
+    /// Queues one frame for sending. Never blocks: it encodes on the calling thread and wakes the driver.
+    ///
+    /// When the queue is full, the track's oldest frames that have not started to leave are dropped and counted, unless the track was
+    /// published with [`OnFull::Refuse`].
+    ///
+    /// # Errors
+    /// The frame comes back: the track is not published any more, the frame is larger than any receiver takes (or than the
+    /// whole queue), or there is no room. Refusals are logged too, at most every five seconds per track.
+    pub fn try_push(&self, frame: impl Into<DataTrackFrame>) -> Result<(), PushFrameError> {
+        let frame = frame.into();
+        match self.handle.track.push(&frame, Admission::AsPublished) {
+            Ok(()) => {
+                self.handle.signal();
+                Ok(())
+            }
+            Err(reason) => {
+                self.handle.track.note_refusal(reason);
+                Err(PushFrameError::new(frame, reason))
+            }
+        }
+    }
+
+    /// Queues one frame as soon as it costs no other frame its place; for data that is made faster than it can be sent.
+    ///
+    /// Waits until what is queued before it is about to leave (some 20 ms of traffic at the rate at which the queue drains), so that frames
+    /// neither evict each other nor grow old in the queue. Dropping the future before its end pushes nothing. Works on any executor.
+    ///
+    /// # Errors
+    /// The frame comes back: the track is not published any more, or the frame is too large.
+    pub async fn push(&self, frame: impl Into<DataTrackFrame>) -> Result<(), PushFrameError> {
+        let frame = frame.into();
+        let track = &self.handle.track;
+        let mut waiting = None;
+        loop {
+            let mut room = std::pin::pin!(track.room.notified());
+            // Registered before looking, so that room made meanwhile is not missed.
+            room.as_mut().enable();
+            match track.push(&frame, Admission::WithoutHarm) {
+                Ok(()) => {
+                    self.handle.signal();
+                    return Ok(());
+                }
+                Err(PushFrameErrorReason::QueueFull) => {
+                    waiting.get_or_insert_with(|| Waiting::new(track));
+                    // The driver looks for waiters when it takes from the queue; one that registered after that must be seen too.
+                    if lock(&track.queue).is_empty() {
+                        continue;
+                    }
+                    room.await;
+                }
+                Err(reason) => {
+                    track.note_refusal(reason);
+                    return Err(PushFrameError::new(frame, reason));
+                }
+            }
+        }
+    }
+
+    /// What the track is.
+    #[must_use]
+    pub fn info(&self) -> &DataTrackInfo {
+        &self.handle.track.info
+    }
+
+    /// Whether frames are still taken.
+    #[must_use]
+    pub fn is_published(&self) -> bool {
+        self.handle.track.is_published.load(Ordering::Acquire)
+    }
+
+    /// Ends the track for everybody. Frames are refused from now on; those accepted before are sent first, then the server is told.
+    pub fn unpublish(&self) {
+        self.handle.unpublish();
+    }
+
+    /// Waits until the track is not published any more, whoever ended it.
+    pub async fn wait_for_unpublish(&self) {
+        let track = &self.handle.track;
+        loop {
+            let mut ended = std::pin::pin!(track.ended.notified());
+            ended.as_mut().enable();
+            if !self.is_published() {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// What happened to its frames so far.
+    #[must_use]
+    pub fn stats(&self) -> LocalTrackStats {
+        let track = &self.handle.track;
+        let refused = lock(&track.encoder).refusals.total;
+        let mut queue = lock(&track.queue);
+        queue.handle_timeout(Instant::now());
+        let counters = queue.counters();
+        LocalTrackStats {
+            accepted: counters.accepted,
+            sent: counters.sent,
+            bytes: counters.bytes,
+            dropped: counters.dropped,
+            refused,
+            waiting_frames: queue.frames(),
+            waiting_bytes: queue.bytes(),
+        }
+    }
+}
+
+impl fmt::Debug for LocalDataTrack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalDataTrack")
+            .field("info", self.info())
+            .field("is_published", &self.is_published())
+            .finish()
+    }
+}
+
+impl Owner {
+    fn signal(&self) {
+        // One message per turn of the driver, however many frames come meanwhile.
+        if !self.track.is_signalled.swap(true, Ordering::AcqRel) {
+            self.link.send(ToDriver::Ready(self.track.handle));
+        }
+    }
+
+    fn unpublish(&self) {
+        if self.track.stop_accepting() {
+            self.link.send(ToDriver::Unpublish(self.track.handle));
+        }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.unpublish();
+    }
+}
+
+/// The state that the handles of a track share with the driver.
+///
+/// Lock order: `encoder`, then `queue`. The driver takes only `queue`, so that it never waits while a large frame is being copied.
+pub(crate) struct LocalTrack {
+    pub(crate) info: DataTrackInfo,
+    pub(crate) handle: TrackHandle,
+    clock: MediaClock,
+    on_full: OnFull,
+    encoder: Mutex<Encoder>,
+    queue: Mutex<LiveQueue<Bytes>>,
+    /// Mirrors `Encoder::is_accepting` for readers without the lock.
+    is_published: AtomicBool,
+    /// The driver has been told that the queue has something.
+    is_signalled: AtomicBool,
+    /// Pushes that wait for room.
+    waiting: AtomicUsize,
+    room: Notify,
+    ended: Notify,
+}
+
+struct Encoder {
+    packetizer: Packetizer,
+    is_accepting: bool,
+    refusals: Refusals,
+}
+
+/// When may a frame enter?
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Admission {
+    /// As the track was published: evict, or only when there is room.
+    AsPublished,
+    /// Only when little waits before it.
+    WithoutHarm,
+}
+
+impl LocalTrack {
+    pub(crate) fn new(
+        info: DataTrackInfo,
+        handle: TrackHandle,
+        options: &DataTrackOptions,
+        clock: MediaClock,
+        timestamp_base: u32,
+    ) -> Self {
+        Self {
+            info,
+            handle,
+            clock,
+            on_full: options.on_full,
+            encoder: Mutex::new(Encoder {
+                packetizer: Packetizer::new(handle, timestamp_base, MAX_PACKET_LEN),
+                is_accepting: true,
+                refusals: Refusals::default(),
+            }),
+            queue: Mutex::new(LiveQueue::new(options.queue)),
+            is_published: AtomicBool::new(true),
+            is_signalled: AtomicBool::new(false),
+            waiting: AtomicUsize::new(0),
+            room: Notify::new(),
+            ended: Notify::new(),
+        }
+    }
+
+    fn push(&self, frame: &DataTrackFrame, admission: Admission) -> Result<(), PushFrameErrorReason> {
+        let now = Instant::now();
+        let extensions = Extensions { user_timestamp: frame.user_timestamp(), ..Extensions::default() };
+        let size = frame.payload().len();
+        let mut encoder = lock(&self.encoder);
+        if !encoder.is_accepting {
+            return Err(PushFrameErrorReason::TrackUnpublished);
+        }
+        let limit = encoder.packetizer.max_frame_len(&extensions);
+        if size > limit {
+            return Err(PushFrameErrorReason::TooLarge { size, limit });
+        }
+        let encoded = encoder.packetizer.encoded_len(size, &extensions);
+        {
+            let mut queue = lock(&self.queue);
+            let max_bytes = queue.config().max_bytes;
+            if encoded > max_bytes {
+                // What a queue of that many bytes takes, less the headers.
+                let limit = limit.min(max_bytes.saturating_sub(encoded - size));
+                return Err(PushFrameErrorReason::TooLarge { size, limit });
+            }
+            queue.handle_timeout(now);
+            let has_room = match (admission, self.on_full) {
+                (Admission::WithoutHarm, _) => {
+                    queue.is_empty() || queue.bytes() + encoded <= waiting_room(&queue)
+                }
+                (Admission::AsPublished, OnFull::Refuse) => !queue.would_overflow(encoded),
+                (Admission::AsPublished, OnFull::EvictOldest) => true,
+            };
+            if !has_room {
+                return Err(PushFrameErrorReason::QueueFull);
+            }
+        }
+        let packets = encoder
+            .packetizer
+            .packetize(self.clock.at(now), frame.payload(), extensions)
+            .map_err(|FrameTooLarge { size, limit, .. }| PushFrameErrorReason::TooLarge { size, limit })?;
+        // Only pushes fill the queue, and this one holds the encoder: the room found above is still there.
+        if lock(&self.queue).push_frame(now, packets) { Ok(()) } else { Err(PushFrameErrorReason::QueueFull) }
+    }
+
+    /// Refuses frames from now on; whether it did not before.
+    pub(crate) fn stop_accepting(&self) -> bool {
+        let was_accepting = std::mem::replace(&mut lock(&self.encoder).is_accepting, false);
+        self.is_published.store(false, Ordering::Release);
+        if was_accepting {
+            self.room.notify_waiters();
+            self.ended.notify_waiters();
+        }
+        was_accepting
+    }
+
+    /// The driver is about to look at the queue: later pushes signal again.
+    pub(crate) fn acknowledge_signal(&self) {
+        self.is_signalled.swap(false, Ordering::AcqRel);
+    }
+
+    fn note_refusal(&self, reason: PushFrameErrorReason) {
+        let now = Instant::now();
+        let mut encoder = lock(&self.encoder);
+        encoder.refusals.total += 1;
+        if let Some(count) = encoder.refusals.due(now) {
+            drop(encoder);
+            tracing::warn!(track = self.info.name(), sid = %self.info.sid(), %reason, count, "pushes were refused");
+        }
+    }
+}
+
+impl fmt::Debug for LocalTrack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalTrack")
+            .field("info", &self.info)
+            .field("handle", &self.handle)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The driver's way to a track's queue. Wakes pushes that wait once there is room for them.
+#[derive(Debug)]
+pub(crate) struct SharedQueue(pub(crate) Arc<LocalTrack>);
+
+impl SharedQueue {
+    /// Whether something waits.
+    pub(crate) fn has_frames(&mut self) -> bool {
+        !lock(&self.0.queue).is_empty()
+    }
+}
+
+impl QueueAccess<Bytes> for SharedQueue {
+    fn access<R>(&mut self, f: impl FnOnce(&mut LiveQueue<Bytes>) -> R) -> R {
+        let mut queue = lock(&self.0.queue);
+        let result = f(&mut queue);
+        // Half empty, so that a waiting thread is woken for many frames and not for each.
+        if self.0.waiting.load(Ordering::Acquire) > 0 && queue.bytes() <= waiting_room(&queue) / 2 {
+            drop(queue);
+            self.0.room.notify_waiters();
+        }
+        result
+    }
+}
+
+/// Bytes that may wait before a patient push: some 20 ms of traffic.
+fn waiting_room(queue: &LiveQueue<Bytes>) -> usize {
+    let by_rate = queue
+        .drain_rate()
+        .map_or(DEFAULT_WAITING_ROOM, |rate| usize::try_from(rate / 50).unwrap_or(usize::MAX));
+    by_rate.clamp(MIN_WAITING_ROOM, MAX_WAITING_ROOM).min(queue.config().max_bytes)
+}
+
+/// Counts a push that waits, for as long as it does.
+struct Waiting<'a>(&'a LocalTrack);
+
+impl<'a> Waiting<'a> {
+    fn new(track: &'a LocalTrack) -> Self {
+        track.waiting.fetch_add(1, Ordering::AcqRel);
+        Self(track)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Refused pushes, and when to speak of them.
+#[derive(Debug, Default)]
+struct Refusals {
+    total: u64,
+    reported: u64,
+    last_report: Option<Instant>,
+}
+
+impl Refusals {
+    /// How many to report now.
+    fn due(&mut self, now: Instant) -> Option<u64> {
+        if self.last_report.is_some_and(|last| now.saturating_duration_since(last) < REPORT_EVERY) {
+            return None;
+        }
+        self.last_report = Some(now);
+        let count = self.total - self.reported;
+        self.reported = self.total;
+        Some(count)
+    }
+}
+
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+const MIN_WAITING_ROOM: usize = 32 << 10;
+const DEFAULT_WAITING_ROOM: usize = 64 << 10;
+const MAX_WAITING_ROOM: usize = 512 << 10;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! How to join, publish and subscribe.
+
+use std::time::Duration;
+
+use tramline_core::{queue::QueueConfig, reassemble};
+pub use tramline_net::connect::TlsOptions;
+
+/// How to join a room. Start from the default and set what differs.
+///
+/// ```
+/// let mut options = tramline::RoomOptions::default();
+/// options.connect_timeout = std::time::Duration::from_secs(5);
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RoomOptions {
+    /// Time for [`Room::connect`](crate::Room::connect) as a whole, from the name look-up to the open data channels. Default 15 s.
+    pub connect_timeout: Duration,
+    /// Whom to trust as a server. Default: whom the operating system trusts.
+    pub tls: TlsOptions,
+    /// How long [`Room::close`](crate::Room::close) may take to send what was accepted before. Default 2 s.
+    pub close_timeout: Duration,
+    /// Events that wait for a slow reader before they are merged, see [`RoomEvents`](crate::RoomEvents). Default 512.
+    pub event_capacity: usize,
+}
+
+impl Default for RoomOptions {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(15),
+            tls: TlsOptions::default(),
+            close_timeout: Duration::from_secs(2),
+            event_capacity: 512,
+        }
+    }
+}
+
+/// What [`try_push`](crate::LocalDataTrack::try_push) does when the track's queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnFull {
+    /// Drop the oldest frames that have not started to leave, count them, and take the new one: the newest data wins.
+    #[default]
+    EvictOldest,
+    /// Refuse the new frame with [`QueueFull`](crate::PushFrameErrorReason::QueueFull).
+    Refuse,
+}
+
+/// What to publish. A name alone converts into it.
+///
+/// ```
+/// use std::time::Duration;
+/// use tramline::{DataTrackOptions, OnFull};
+///
+/// let lidar = DataTrackOptions::new("lidar").with_max_age(Duration::from_millis(50)).with_on_full(OnFull::Refuse);
+/// # let _ = lidar;
+/// ```
+#[derive(Debug, Clone)]
+pub struct DataTrackOptions {
+    pub(crate) name: String,
+    pub(crate) queue: QueueConfig,
+    pub(crate) on_full: OnFull,
+}
+
+impl DataTrackOptions {
+    /// A track called `name`: 1 to 256 bytes, unique among the tracks of this participant.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), queue: QueueConfig::default(), on_full: OnFull::default() }
+    }
+
+    /// What to do when the queue is full. Default: drop the oldest.
+    #[must_use]
+    pub fn with_on_full(mut self, on_full: OnFull) -> Self {
+        self.on_full = on_full;
+        self
+    }
+
+    /// How long a frame may wait for the network before it starts to leave; older ones are dropped whole and counted.
+    /// Default 100 ms. `None` keeps them until the queue is full.
+    #[must_use]
+    pub fn with_max_age(mut self, max_age: impl Into<Option<Duration>>) -> Self {
+        self.queue = self.queue.with_max_age(max_age);
+        self
+    }
+
+    /// Bytes that may wait, packet headers included. Default 4 MiB, two frames of the largest size.
+    #[must_use]
+    pub fn with_max_queued_bytes(mut self, bytes: usize) -> Self {
+        self.queue = self.queue.with_max_bytes(bytes);
+        self
+    }
+
+    /// Frames that may wait, at least 1. Default 16,384: age and bytes are the bounds that count.
+    #[must_use]
+    pub fn with_max_queued_frames(mut self, frames: usize) -> Self {
+        self.queue = self.queue.with_max_frames(frames.max(1));
+        self
+    }
+}
+
+impl From<&str> for DataTrackOptions {
+    fn from(name: &str) -> Self {
+        Self::new(name)
+    }
+}
+
+impl From<String> for DataTrackOptions {
+    fn from(name: String) -> Self {
+        Self::new(name)
+    }
+}
+
+impl From<&String> for DataTrackOptions {
+    fn from(name: &String) -> Self {
+        Self::new(name.as_str())
+    }
+}
+
+/// What a stream holds for its reader.
+///
+/// Age is the bound that matters: what was not read within it is not live any more. LiveKit's clients bound by 16 frames
+/// instead; [`with_buffer_size`](Self::with_buffer_size) does that here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataTrackSubscribeOptions {
+    pub(crate) queue: QueueConfig,
+}
+
+impl Default for DataTrackSubscribeOptions {
+    fn default() -> Self {
+        Self { queue: QueueConfig::default().with_max_bytes(DEFAULT_STREAM_BYTES) }
+    }
+}
+
+impl DataTrackSubscribeOptions {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Frames that may wait, at least 1; the oldest go first. Default 16,384.
+    #[must_use]
+    pub fn with_buffer_size(mut self, frames: usize) -> Self {
+        self.queue = self.queue.with_max_frames(frames.max(1));
+        self
+    }
+
+    /// Payload bytes that may wait. Default 16 MiB.
+    #[must_use]
+    pub fn with_max_bytes(mut self, bytes: usize) -> Self {
+        self.queue = self.queue.with_max_bytes(bytes);
+        self
+    }
+
+    /// How long a frame may wait for the reader. Default 100 ms. `None` keeps frames until there are too many.
+    #[must_use]
+    pub fn with_max_age(mut self, max_age: impl Into<Option<Duration>>) -> Self {
+        self.queue = self.queue.with_max_age(max_age);
+        self
+    }
+}
+
+/// How the packets of a remote track become frames again; for all streams of the track.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RemoteDataTrackPipelineOptions {
+    pub(crate) reassembly: reassemble::Config,
+}
+
+impl RemoteDataTrackPipelineOptions {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Frames of several packets that may be under way at once, at least 1. Default 8. With 1 it behaves exactly as LiveKit's
+    /// clients do: the start of a frame gives up the one before.
+    #[must_use]
+    pub fn with_max_partial_frames(mut self, frames: usize) -> Self {
+        self.reassembly = self.reassembly.with_max_partial_frames(frames.max(1));
+        self
+    }
+
+    /// Frames of several packets that may be under way at once.
+    #[must_use]
+    pub fn max_partial_frames(&self) -> usize {
+        self.reassembly.max_partial_frames
+    }
+}
+
+/// Eight frames of the largest size.
+const DEFAULT_STREAM_BYTES: usize = 16 << 20;

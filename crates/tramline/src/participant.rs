@@ -1,0 +1,305 @@
+//! Who is in the room.
+
+use std::{
+    borrow::Borrow,
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::{Arc, Mutex},
+};
+
+use tokio::sync::oneshot;
+use tramline_core::session::Participant as Snapshot;
+pub use tramline_core::session::{ParticipantKind, Permissions};
+use tramline_wire::{ParticipantSid, TrackSid};
+
+use crate::{
+    error::PublishError,
+    link::{Link, ToDriver, lock},
+    local_track::LocalDataTrack,
+    options::DataTrackOptions,
+    remote_track::RemoteDataTrack,
+};
+
+/// Who a participant is: unique in its room, chosen by whoever made the token.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ParticipantIdentity(Arc<str>);
+
+impl ParticipantIdentity {
+    /// The identity as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for ParticipantIdentity {
+    fn from(identity: &str) -> Self {
+        Self(identity.into())
+    }
+}
+
+impl From<String> for ParticipantIdentity {
+    fn from(identity: String) -> Self {
+        Self(identity.into())
+    }
+}
+
+impl From<Arc<str>> for ParticipantIdentity {
+    fn from(identity: Arc<str>) -> Self {
+        Self(identity)
+    }
+}
+
+impl Borrow<str> for ParticipantIdentity {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for ParticipantIdentity {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq<str> for ParticipantIdentity {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl PartialEq<&str> for ParticipantIdentity {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+impl fmt::Display for ParticipantIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ParticipantIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// Any participant.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Participant {
+    /// The one that this session is.
+    Local(LocalParticipant),
+    /// Another one.
+    Remote(RemoteParticipant),
+}
+
+macro_rules! same_for_all {
+    ($(#[$doc:meta] $name:ident -> $result:ty;)*) => {
+        impl Participant {
+            $(
+                #[$doc]
+                #[must_use]
+                pub fn $name(&self) -> $result {
+                    self.state().$name()
+                }
+            )*
+        }
+        impl LocalParticipant {
+            $(
+                #[$doc]
+                #[must_use]
+                pub fn $name(&self) -> $result {
+                    self.state.$name()
+                }
+            )*
+        }
+        impl RemoteParticipant {
+            $(
+                #[$doc]
+                #[must_use]
+                pub fn $name(&self) -> $result {
+                    self.state.$name()
+                }
+            )*
+        }
+    };
+}
+
+same_for_all! {
+    /// The server's id of this stay in the room; a new one after each join.
+    sid -> ParticipantSid;
+    /// Who it is.
+    identity -> ParticipantIdentity;
+    /// Its name for display.
+    name -> String;
+    /// What the application stored with it.
+    metadata -> String;
+    /// Keys and values that the application stored with it.
+    attributes -> BTreeMap<String, String>;
+    /// What it is.
+    kind -> ParticipantKind;
+    /// What it may do.
+    permissions -> Permissions;
+}
+
+impl Participant {
+    fn state(&self) -> &ParticipantState {
+        match self {
+            Self::Local(participant) => &participant.state,
+            Self::Remote(participant) => &participant.state,
+        }
+    }
+}
+
+/// The participant that this session is. Cheap to clone; its values are the newest ones known.
+#[derive(Clone)]
+pub struct LocalParticipant {
+    state: Arc<ParticipantState>,
+    link: Link,
+}
+
+impl LocalParticipant {
+    pub(crate) fn new(snapshot: Arc<Snapshot>, link: Link) -> Self {
+        Self { state: Arc::new(ParticipantState::new(snapshot)), link }
+    }
+
+    /// Publishes a data track: a name, or options with one.
+    ///
+    /// Dropping the future gives the track up again.
+    ///
+    /// # Errors
+    /// The server refuses, does not answer within 10 s, or the session has ended. Codes are LiveKit's.
+    pub async fn publish_data_track(
+        &self,
+        options: impl Into<DataTrackOptions>,
+    ) -> Result<LocalDataTrack, PublishError> {
+        let (reply, answer) = oneshot::channel();
+        self.link.send(ToDriver::Publish { options: Box::new(options.into()), reply });
+        answer.await.unwrap_or(Err(PublishError::Disconnected))
+    }
+
+    pub(crate) fn update(&self, snapshot: Arc<Snapshot>) {
+        self.state.update(snapshot);
+    }
+}
+
+impl PartialEq for LocalParticipant {
+    /// Whether both are the same stay in the room.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.state, &other.state)
+    }
+}
+
+impl fmt::Debug for LocalParticipant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.state.describe(f, "LocalParticipant")
+    }
+}
+
+/// Another participant. Cheap to clone; its values are the newest ones known, also after it has left.
+#[derive(Clone)]
+pub struct RemoteParticipant {
+    state: Arc<ParticipantState>,
+}
+
+impl RemoteParticipant {
+    pub(crate) fn new(snapshot: Arc<Snapshot>) -> Self {
+        Self { state: Arc::new(ParticipantState::new(snapshot)) }
+    }
+
+    /// The tracks that it publishes, by name.
+    #[must_use]
+    pub fn data_tracks(&self) -> HashMap<String, RemoteDataTrack> {
+        lock(&self.state.tracks)
+            .values()
+            .map(|track| (track.info().name().to_owned(), track.clone()))
+            .collect()
+    }
+
+    pub(crate) fn update(&self, snapshot: Arc<Snapshot>) {
+        self.state.update(snapshot);
+    }
+
+    pub(crate) fn add_track(&self, track: RemoteDataTrack) {
+        lock(&self.state.tracks).insert(track.info().sid().clone(), track);
+    }
+
+    pub(crate) fn remove_track(&self, sid: &TrackSid) {
+        lock(&self.state.tracks).remove(sid);
+    }
+}
+
+impl PartialEq for RemoteParticipant {
+    /// Whether both are the same stay in the room.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.state, &other.state)
+    }
+}
+
+impl fmt::Debug for RemoteParticipant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.state.describe(f, "RemoteParticipant")
+    }
+}
+
+struct ParticipantState {
+    identity: ParticipantIdentity,
+    newest: Mutex<Arc<Snapshot>>,
+    tracks: Mutex<BTreeMap<TrackSid, RemoteDataTrack>>,
+}
+
+impl ParticipantState {
+    fn new(snapshot: Arc<Snapshot>) -> Self {
+        Self {
+            identity: Arc::clone(&snapshot.identity).into(),
+            newest: Mutex::new(snapshot),
+            tracks: Mutex::default(),
+        }
+    }
+
+    fn newest(&self) -> Arc<Snapshot> {
+        Arc::clone(&lock(&self.newest))
+    }
+
+    fn update(&self, snapshot: Arc<Snapshot>) {
+        *lock(&self.newest) = snapshot;
+    }
+
+    fn sid(&self) -> ParticipantSid {
+        self.newest().sid.clone()
+    }
+
+    fn identity(&self) -> ParticipantIdentity {
+        self.identity.clone()
+    }
+
+    fn name(&self) -> String {
+        self.newest().name.clone()
+    }
+
+    fn metadata(&self) -> String {
+        self.newest().metadata.clone()
+    }
+
+    fn attributes(&self) -> BTreeMap<String, String> {
+        self.newest().attributes.clone()
+    }
+
+    fn kind(&self) -> ParticipantKind {
+        self.newest().kind
+    }
+
+    fn permissions(&self) -> Permissions {
+        self.newest().permissions
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>, kind: &str) -> fmt::Result {
+        f.debug_struct(kind)
+            .field("identity", &self.identity)
+            .field("sid", &self.newest().sid)
+            .finish_non_exhaustive()
+    }
+}
