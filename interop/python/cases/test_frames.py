@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from harness.peer import delivered, until_flowing
+from harness.peer import Frame, delivered, until_flowing
 
 PACKET = 16_000 - 12
 """The largest payload that travels in one packet."""
@@ -46,5 +46,12 @@ async def test_a_user_timestamp_arrives_as_it_was_sent(room, timestamp):
 
 async def test_a_frame_without_a_timestamp_has_none(room):
     publisher, sid, stream = await flowing(room)
-    await publisher.push(sid, b"plain")
-    assert (await stream.read()).user_timestamp is None
+    await delivered(publisher, sid, stream, b"plain")
+
+
+async def test_an_empty_frame_is_delivered_by_us_and_never_sent_by_livekit(room):
+    publisher, sid, stream = await flowing(room)
+    await publisher.push(sid, b"")
+    if publisher.kind == "tramline":
+        assert await stream.read() == Frame.of(b"")
+    await delivered(publisher, sid, stream, b"after it")
