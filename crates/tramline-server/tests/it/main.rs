@@ -1,0 +1,8 @@
+//! A real server on loopback, and clients that are made of the machines below the SDK.
+
+mod admission;
+mod client;
+mod garbage;
+mod line;
+mod plain_http;
+mod session;
