@@ -38,7 +38,7 @@ use crate::{
     event::{EventQueue, RoomEvent, RoomEvents},
     link::{Link, ToDriver},
     options::RoomOptions,
-    room::Roster,
+    room::{Joined, Roster, Stay},
     stats::RoomStats,
     stream::StreamEnd,
 };
@@ -53,7 +53,7 @@ pub(crate) struct Start {
     pub(crate) options: RoomOptions,
     pub(crate) link: Link,
     pub(crate) inbox: mpsc::UnboundedReceiver<ToDriver>,
-    pub(crate) reply: oneshot::Sender<Result<(Arc<Roster>, RoomEvents), ConnectError>>,
+    pub(crate) reply: oneshot::Sender<Result<Joined, ConnectError>>,
 }
 
 /// Joins, runs the room, leaves.
@@ -73,7 +73,7 @@ pub(crate) async fn run(mut start: Start) {
         }
     };
 
-    let mut driver = Driver::new(opened, start.link, start.inbox, &start.options);
+    let mut driver = Driver::new(opened, start.link.clone(), start.inbox, &start.options);
     let result = tokio::select! {
         result = driver.run_until_connected() => result.map(Some),
         () = start.reply.closed() => Ok(None),
@@ -82,12 +82,9 @@ pub(crate) async fn run(mut start: Start) {
     match result {
         Ok(Some(roster)) => {
             let events = RoomEvents::new(Arc::clone(&driver.events));
-            // An application that has gone meanwhile drops the room, which asks for the end.
-            if start.reply.send(Ok((roster, events))).is_ok() {
-                driver.run().await;
-            } else {
-                driver.give_up();
-            }
+            // When the application has gone meanwhile, its part of this is dropped, which asks for the end.
+            let _ = start.reply.send(Ok(Joined { roster, events, stay: Stay(start.link) }));
+            driver.run().await;
         }
         Ok(None) => driver.give_up(),
         Err(error) => {
@@ -113,6 +110,8 @@ struct Driver {
     stage: ConnectStage,
     is_connected: bool,
     closing: Option<Closing>,
+    /// The server has closed the transport; until then it may say why.
+    reason_due: Option<Instant>,
     close_timeout: Duration,
     ended: Option<Ended>,
     ignored_messages: u64,
@@ -167,6 +166,7 @@ impl Driver {
             stage: ConnectStage::Join,
             is_connected: false,
             closing: None,
+            reason_due: None,
             close_timeout: options.close_timeout,
             ended: None,
             ignored_messages: 0,
@@ -318,6 +318,11 @@ impl Driver {
         if self.peer.poll_timeout().is_some_and(|due| due <= now) {
             self.peer.handle_timeout(now);
         }
+        if self.reason_due.is_some_and(|due| due <= now) {
+            self.reason_due = None;
+            self.end(DisconnectReason::ConnectionTimeout, CloseReason::CloseNotify.to_string());
+            self.session.handle_transport_closed();
+        }
         self.publications.handle_timeout(now);
         self.subscriptions.handle_timeout(now);
     }
@@ -456,6 +461,8 @@ impl Driver {
                     self.is_connected = true;
                     self.session.handle_channel_open(now);
                 }
+                // On purpose, then: the reason travels over the WebSocket and may be a little slower.
+                PeerEvent::Closed(CloseReason::CloseNotify) => self.reason_due = Some(now + REASON_TIMEOUT),
                 PeerEvent::Closed(reason) => {
                     if reason != CloseReason::Local {
                         self.end(DisconnectReason::ConnectionTimeout, reason.to_string());
@@ -538,6 +545,7 @@ impl Driver {
             self.publications.poll_timeout(),
             self.subscriptions.poll_timeout(),
             self.closing.as_ref().map(|closing| closing.deadline),
+            self.reason_due,
         ];
         if let Some(due) = due.into_iter().flatten().min() {
             self.timer.set(due);
@@ -577,5 +585,7 @@ impl Timer {
 const MESSAGES_PER_TURN: usize = 256;
 /// Signals of a turn; more wait for the next one.
 const SIGNALS_PER_TURN: usize = 32;
+/// How long a server that has closed the transport may take to say why.
+const REASON_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the server may take to answer our goodbye on the WebSocket.
 const GOODBYE: Duration = Duration::from_millis(500);

@@ -34,7 +34,7 @@ use crate::{
 /// Call [`close`](Self::close) to leave in order. Dropping the room does the same in the background.
 pub struct Room {
     roster: Arc<Roster>,
-    link: Link,
+    stay: Stay,
     driver: DriverThread,
 }
 
@@ -66,7 +66,7 @@ impl Room {
         let start = driver::Start { url, token: token.to_owned(), options, link: link.clone(), inbox, reply };
         let driver = DriverThread::spawn("tramline-room", move || driver::run(start))?;
         match answer.await {
-            Ok(Ok((roster, events))) => Ok((Self { roster, link, driver }, events)),
+            Ok(Ok(Joined { roster, events, stay })) => Ok((Self { roster, stay, driver }, events)),
             Ok(Err(error)) => Err(error),
             // Only a panic ends the driver without an answer; it has been reported on its thread.
             Err(_) => Err(std::io::Error::other("the room's thread ended unexpectedly").into()),
@@ -79,7 +79,7 @@ impl Room {
     /// returns at once. Dropping the future does not call it off.
     pub async fn close(&self) {
         let (reply, done) = oneshot::channel();
-        self.link.send(ToDriver::Close(Some(reply)));
+        self.stay.0.send(ToDriver::Close(Some(reply)));
         let _ = done.await;
     }
 
@@ -132,7 +132,7 @@ impl Room {
     /// What the connection has counted; `None` after its end.
     pub async fn stats(&self) -> Option<RoomStats> {
         let (reply, answer) = oneshot::channel();
-        self.link.send(ToDriver::Stats(reply));
+        self.stay.0.send(ToDriver::Stats(reply));
         answer.await.ok()
     }
 
@@ -143,12 +143,6 @@ impl Room {
     }
 }
 
-impl Drop for Room {
-    fn drop(&mut self) {
-        self.link.send(ToDriver::Close(None));
-    }
-}
-
 impl fmt::Debug for Room {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Room")
@@ -156,6 +150,22 @@ impl fmt::Debug for Room {
             .field("local", &self.roster.local)
             .field("state", &self.connection_state())
             .finish_non_exhaustive()
+    }
+}
+
+/// What the driver answers when it has joined. It leaves when nobody takes this.
+pub(crate) struct Joined {
+    pub(crate) roster: Arc<Roster>,
+    pub(crate) events: RoomEvents,
+    pub(crate) stay: Stay,
+}
+
+/// The reason for the driver to stay in the room.
+pub(crate) struct Stay(pub(crate) Link);
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        self.0.send(ToDriver::Close(None));
     }
 }
 
