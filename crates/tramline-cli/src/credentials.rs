@@ -14,7 +14,13 @@ pub(crate) struct ApiKey {
     #[arg(long, env = "LIVEKIT_API_KEY", value_name = "KEY", requires = "api_secret")]
     pub(crate) api_key: Option<String>,
     /// Secret of the API key.
-    #[arg(long, env = "LIVEKIT_API_SECRET", value_name = "SECRET", hide_env_values = true, requires = "api_key")]
+    #[arg(
+        long,
+        env = "LIVEKIT_API_SECRET",
+        value_name = "SECRET",
+        hide_env_values = true,
+        requires = "api_key"
+    )]
     pub(crate) api_secret: Option<String>,
 }
 

@@ -59,8 +59,9 @@ fn main() -> ExitCode {
 }
 
 fn init_logs(filter: &str) -> Result<(), output::Error> {
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|error| format!("--log: `{filter}` is not a log filter ({error}); try `info` or `tramline=debug`"))?;
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
+        format!("--log: `{filter}` is not a log filter ({error}); try `info` or `tramline=debug`")
+    })?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     Ok(())
 }

@@ -173,7 +173,8 @@ impl Answer {
 
 impl Report {
     fn new(sent: usize, answers: &[Answer]) -> Self {
-        let of = |part: fn(&Answer) -> Duration| Distribution::of(answers.iter().map(part).collect()).in_millis();
+        let of =
+            |part: fn(&Answer) -> Duration| Distribution::of(answers.iter().map(part).collect()).in_millis();
         Self {
             sent,
             answered: answers.len(),
@@ -203,7 +204,9 @@ fn nanos_since(epoch: Instant) -> u64 {
 fn parse_interval(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| format!("`{text}` is not a number of seconds, as in 0.1"))?;
     match Duration::try_from_secs_f64(seconds) {
-        Ok(interval) if interval >= Duration::from_millis(1) && interval <= Duration::from_secs(3_600) => Ok(interval),
+        Ok(interval) if interval >= Duration::from_millis(1) && interval <= Duration::from_secs(3_600) => {
+            Ok(interval)
+        }
         _ => Err(format!("`{text}` is out of range; expected 0.001 to 3600 seconds")),
     }
 }
@@ -211,7 +214,9 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
 fn parse_size(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(size) if size >= 24 => Ok(size),
-        _ => Err(format!("`{text}` is not a frame size; expected 24 bytes or more: id and two times stand in the frame")),
+        _ => Err(format!(
+            "`{text}` is not a frame size; expected 24 bytes or more: id and two times stand in the frame"
+        )),
     }
 }
 
@@ -225,7 +230,8 @@ mod tests {
         payload[7] = 3;
         payload[8..16].copy_from_slice(&1_000u64.to_be_bytes());
         payload[16..].copy_from_slice(&1_400u64.to_be_bytes());
-        let (id, answer) = Answer::read(&DataTrackFrame::from(payload.to_vec()), 2_000).expect("24 bytes are enough");
+        let (id, answer) =
+            Answer::read(&DataTrackFrame::from(payload.to_vec()), 2_000).expect("24 bytes are enough");
         assert_eq!(id, 3);
         assert_eq!(answer.rtt.as_nanos(), 1_000);
         assert_eq!(answer.ping_to_pong.as_nanos(), 400);

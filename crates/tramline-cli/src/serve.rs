@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
-use tramline_server::auth::{AccessToken, VideoGrants};
+use tramline_server::auth::{AccessToken, Keys, VideoGrants};
 use tramline_server::{Server, ServerConfig};
 
-use crate::credentials::{DEV_KEY, DEV_SECRET};
 use crate::output::{Error, print_json};
 
 /// Room that the ready-made tokens open.
@@ -67,37 +66,39 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Error> {
         // Both are caught before the server can be seen, so that no signal is missed.
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        let keys = args.api_keys()?;
-        let server = Server::start(args.config(keys.clone()))?;
-        announce(&args, &server, &keys[0])?;
+        let config = args.config()?;
+        let keys = config.keys.clone();
+        let server = Server::start(config)?;
+        announce(&args, &server, &keys)?;
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
         tracing::info!("stopping: participants are told to reconnect; a second signal ends at once");
         tokio::select! {
-            () = server.shutdown() => Ok(ExitCode::SUCCESS),
+            _ = tokio::task::spawn_blocking(|| server.shutdown()) => Ok(ExitCode::SUCCESS),
             _ = interrupt.recv() => std::process::exit(130),
             _ = terminate.recv() => std::process::exit(143),
         }
     })
 }
 
-fn announce(args: &Args, server: &Server, (key, secret): &(String, String)) -> Result<(), Error> {
+fn announce(args: &Args, server: &Server, keys: &Keys) -> Result<(), Error> {
+    let (key, secret) = keys.signer().ok_or("no API key")?;
     let mut ready = Ready {
-        url: server.url().to_owned(),
+        url: server.url(),
         udp: server.udp_addrs().iter().map(ToString::to_string).collect(),
-        api_key: key.clone(),
+        api_key: key.to_owned(),
         api_secret: None,
         tokens: Vec::new(),
     };
     if args.dev {
-        ready.api_secret = Some(secret.clone());
+        ready.api_secret = Some(secret.to_owned());
         for identity in ["alice", "bob"] {
             let token = AccessToken::new(key, secret)
-                .identity(identity)
-                .valid_for(DEV_TOKEN_TTL)
-                .grants(VideoGrants::join(DEV_ROOM))
+                .with_identity(identity)
+                .with_validity(DEV_TOKEN_TTL)
+                .with_grants(VideoGrants::join(DEV_ROOM))
                 .to_jwt()?;
             ready.tokens.push(ReadyToken { room: DEV_ROOM.to_owned(), identity: identity.to_owned(), token });
         }
@@ -118,43 +119,27 @@ fn announce(args: &Args, server: &Server, (key, secret): &(String, String)) -> R
 }
 
 impl Args {
-    fn config(&self, keys: Vec<(String, String)>) -> ServerConfig {
-        let bind = match (self.bind.is_empty(), self.dev) {
+    fn config(&self) -> Result<ServerConfig, Error> {
+        let mut config = ServerConfig::new(self.api_keys()?);
+        config.bind = match (self.bind.is_empty(), self.dev) {
             (false, _) => self.bind.clone(),
             (true, true) => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
             (true, false) => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
         };
-        ServerConfig {
-            bind,
-            port: self.port,
-            udp_port: self.udp_port,
-            node_ips: self.node_ip.clone(),
-            keys,
-            ..ServerConfig::default()
-        }
+        config.port = self.port;
+        config.udp_port = self.udp_port;
+        config.node_ips.clone_from(&self.node_ip);
+        Ok(config)
     }
 
-    /// Every key with its secret, the first being the one that signs.
-    fn api_keys(&self) -> Result<Vec<(String, String)>, Error> {
-        let mut keys = Vec::new();
-        for line in self.keys.iter().flat_map(|value| value.lines()).filter(|line| !line.trim().is_empty()) {
-            keys.push(parse_key(line)?);
+    fn api_keys(&self) -> Result<Keys, Error> {
+        if !self.keys.is_empty() {
+            return Ok(Keys::parse(&self.keys.join("\n"))?);
         }
-        if keys.is_empty() && self.dev {
-            keys.push((DEV_KEY.to_owned(), DEV_SECRET.to_owned()));
+        if self.dev {
+            return Ok(Keys::dev());
         }
-        if keys.is_empty() {
-            return Err("no API key: give one with --keys \"key: secret\" (or LIVEKIT_KEYS), or use --dev".into());
-        }
-        Ok(keys)
-    }
-}
-
-fn parse_key(line: &str) -> Result<(String, String), Error> {
-    match line.split_once(':').map(|(key, secret)| (key.trim(), secret.trim())) {
-        Some((key, secret)) if !key.is_empty() && !secret.is_empty() => Ok((key.to_owned(), secret.to_owned())),
-        // The line is not shown: it may hold a secret.
-        _ => Err("--keys: expected \"key: secret\", a key and its secret with a colon between them".into()),
+        Err("no API key: give one with --keys \"key: secret\" (or LIVEKIT_KEYS), or use --dev".into())
     }
 }
 
@@ -177,8 +162,9 @@ mod tests {
     #[test]
     fn dev_mode_needs_no_key_and_stays_on_loopback() {
         let args = args(true, &[]);
-        assert_eq!(args.api_keys().expect("dev key"), [(DEV_KEY.to_owned(), DEV_SECRET.to_owned())]);
-        assert!(args.config(Vec::new()).bind.iter().all(IpAddr::is_loopback));
+        let config = args.config().expect("dev mode needs nothing");
+        assert_eq!(config.keys, Keys::dev());
+        assert!(config.bind.iter().all(IpAddr::is_loopback));
     }
 
     #[test]
@@ -190,7 +176,7 @@ mod tests {
     #[test]
     fn several_keys_may_stand_on_lines_of_one_value() {
         let keys = args(false, &["a: 1\nb:2\n"]).api_keys().expect("two keys");
-        assert_eq!(keys, [("a".to_owned(), "1".to_owned()), ("b".to_owned(), "2".to_owned())]);
+        assert_eq!((keys.secret("a"), keys.secret("b")), (Some("1"), Some("2")));
     }
 
     #[test]

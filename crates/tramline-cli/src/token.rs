@@ -49,23 +49,22 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> Result<ExitCode, Error> {
     let (key, secret) = args.key.pair();
-    let grants = VideoGrants {
-        can_publish: args.no_publish.then_some(false),
-        can_subscribe: args.no_subscribe.then_some(false),
-        can_publish_data: args.no_publish_data.then_some(false),
-        can_update_own_metadata: args.can_update_own_metadata.then_some(true),
-        hidden: args.hidden,
-        ..VideoGrants::join(&args.room)
-    };
-    let mut token = AccessToken::new(key, secret).identity(&args.identity).valid_for(args.valid_for).grants(grants);
+    let mut grants = VideoGrants::join(&args.room);
+    grants.can_publish = args.no_publish.then_some(false);
+    grants.can_subscribe = args.no_subscribe.then_some(false);
+    grants.can_publish_data = args.no_publish_data.then_some(false);
+    grants.can_update_own_metadata = args.can_update_own_metadata.then_some(true);
+    grants.hidden = args.hidden;
+    let mut token = AccessToken::new(key, secret)
+        .with_identity(&args.identity)
+        .with_validity(args.valid_for)
+        .with_attributes(args.attributes.into_iter().collect())
+        .with_grants(grants);
     if let Some(name) = &args.name {
-        token = token.name(name);
+        token = token.with_name(name);
     }
     if let Some(metadata) = &args.metadata {
-        token = token.metadata(metadata);
-    }
-    for (key, value) in &args.attributes {
-        token = token.attribute(key, value);
+        token = token.with_metadata(metadata);
     }
     println!("{}", token.to_jwt()?);
     Ok(ExitCode::SUCCESS)
@@ -73,7 +72,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Error> {
 
 /// Reads `6h`, `90s`, `30m`, `7d`, or a bare number of seconds.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let expected = || format!("`{text}` is not a duration; expected a number and a unit, as in 90s, 30m, 6h or 7d");
+    let expected =
+        || format!("`{text}` is not a duration; expected a number and a unit, as in 90s, 30m, 6h or 7d");
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let number: u64 = number.parse().map_err(|_| expected())?;
@@ -110,7 +110,9 @@ mod tests {
 
     #[test]
     fn a_wrong_duration_says_what_is_expected() {
-        for wrong in ["", "h", "6 h", "6w", "-1s", "0s", "1.5h", "99999999999999999999d", "9999999999999999999d"] {
+        for wrong in
+            ["", "h", "6 h", "6w", "-1s", "0s", "1.5h", "99999999999999999999d", "9999999999999999999d"]
+        {
             let error = parse_duration(wrong).expect_err(wrong);
             assert!(error.contains("expected a number and a unit"), "{error}");
         }

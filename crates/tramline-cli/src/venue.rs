@@ -1,6 +1,6 @@
 //! The place where `ping-pong` and `bench` meet: a server given by URL, or one of our own.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use tramline::{ConnectError, RemoteDataTrack, Room, RoomEvent, RoomEvents, RoomOptions};
@@ -24,16 +24,18 @@ impl Venue {
     pub(crate) fn open(target: &Target) -> Result<Self, Error> {
         if let Some(url) = &target.url {
             let (key, secret) = target.key.pair();
-            return Ok(Self { url: url.clone(), key: key.to_owned(), secret: secret.to_owned(), server: None });
+            return Ok(Self {
+                url: url.clone(),
+                key: key.to_owned(),
+                secret: secret.to_owned(),
+                server: None,
+            });
         }
-        let server = Server::start(ServerConfig {
-            bind: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
-            port: 0,
-            keys: vec![(DEV_KEY.to_owned(), DEV_SECRET.to_owned())],
-            ..ServerConfig::default()
-        })?;
+        let mut config = ServerConfig::ephemeral();
+        config.bind = vec![Ipv4Addr::LOCALHOST.into()];
+        let server = Server::start(config)?;
         Ok(Self {
-            url: server.url().to_owned(),
+            url: server.url(),
             key: DEV_KEY.to_owned(),
             secret: DEV_SECRET.to_owned(),
             server: Some(server),
@@ -43,12 +45,14 @@ impl Venue {
     /// Joins `room` as `identity`.
     pub(crate) async fn join(&self, room: &str, identity: &str) -> Result<(Room, RoomEvents), Error> {
         let token = AccessToken::new(&self.key, &self.secret)
-            .identity(identity)
-            .valid_for(Duration::from_secs(3_600))
-            .grants(VideoGrants::join(room))
+            .with_identity(identity)
+            .with_validity(TOKEN_TTL)
+            .with_grants(VideoGrants::join(room))
             .to_jwt()?;
         let joined: Result<_, ConnectError> = Room::connect(&self.url, &token, RoomOptions::default()).await;
-        joined.map_err(|error| format!("{identity} cannot join at {}: {}", self.url, crate::output::with_causes(&error)).into())
+        joined.map_err(|error| {
+            format!("{identity} cannot join at {}: {}", self.url, crate::output::with_causes(&error)).into()
+        })
     }
 }
 
@@ -58,6 +62,8 @@ pub(crate) fn room_name(command: &str) -> String {
     format!("{command}-{}-{:x}", std::process::id(), since_epoch.as_micros())
 }
 
+/// Longer than any run.
+const TOKEN_TTL: Duration = Duration::from_secs(24 * 3_600);
 /// How long a published track may take to be seen by another participant.
 const TRACK_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -66,9 +72,12 @@ pub(crate) async fn await_track(events: &mut RoomEvents, name: &str) -> Result<R
     let seen = async {
         while let Some(event) = events.recv().await {
             match event {
-                RoomEvent::DataTrackPublished(track) if track.info().name == name => return Ok(track),
-                RoomEvent::Disconnected { reason, .. } => {
-                    return Err(format!("disconnected while waiting for the track `{name}`: {reason:?}").into());
+                RoomEvent::DataTrackPublished(track) if track.info().name() == name => return Ok(track),
+                RoomEvent::Disconnected { reason, detail } => {
+                    return Err(format!(
+                        "disconnected while waiting for the track `{name}`: {reason:?} ({detail})"
+                    )
+                    .into());
                 }
                 _ => {}
             }

@@ -9,7 +9,6 @@ mod report;
 mod subscriber;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -56,22 +55,22 @@ async fn measure(args: &Args, venue: &Venue) -> Result<Report, Error> {
     let name = room_name("bench");
     let (publisher_room, _publisher_events) = venue.join(&name, "publisher").await?;
     let (subscriber_room, mut subscriber_events) = venue.join(&name, "subscriber").await?;
-    let track = Arc::new(publisher_room.local_participant().publish_data_track("bench").await?);
-    let stream = await_track(&mut subscriber_events, "bench").await?.subscribe().await?;
+    let track = publisher_room.local_participant().publish_data_track("bench").await?;
+    let remote = await_track(&mut subscriber_events, "bench").await?;
+    let stream = remote.subscribe().await?;
 
     let cpu_before = CpuTime::of(&publisher_room, &subscriber_room, venue);
     let epoch = Instant::now();
     let progress = progress_bar(args);
     let subscriber = subscriber::start(args, stream, epoch, progress.clone());
-    let publisher = publisher::start(args, Arc::clone(&track), epoch);
+    let publisher = publisher::start(args, track.clone(), epoch);
     let pushed = publisher.join().map_err(|_| "the publisher's thread panicked")??;
     subscriber.publisher_is_done(pushed.accepted);
     let arrived = subscriber.join()?;
     progress.finish_and_clear();
     let cpu = CpuTime::of(&publisher_room, &subscriber_room, venue).since(cpu_before);
 
-    let report = Report::new(&pushed, arrived, cpu, &track.stats(), venue);
-    drop(track);
+    let report = Report::new(&pushed, arrived, cpu, &track.stats(), &remote.stats(), venue);
     publisher_room.close().await;
     subscriber_room.close().await;
     Ok(report)
@@ -81,7 +80,8 @@ async fn measure(args: &Args, venue: &Venue) -> Result<Report, Error> {
 fn progress_bar(args: &Args) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} frames, {per_sec}, {eta} left");
     let style = style.expect("the template is fixed and valid");
-    ProgressBar::with_draw_target(Some(u64::from(args.frames)), ProgressDrawTarget::stderr_with_hz(10)).with_style(style)
+    ProgressBar::with_draw_target(Some(u64::from(args.frames)), ProgressDrawTarget::stderr_with_hz(10))
+        .with_style(style)
 }
 
 fn nanos_since(epoch: Instant) -> u64 {
@@ -91,7 +91,9 @@ fn nanos_since(epoch: Instant) -> u64 {
 fn parse_size(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(size) if size >= STAMP_LEN => Ok(size),
-        _ => Err(format!("`{text}` is not a frame size; expected {STAMP_LEN} bytes or more: number and time stand in the frame")),
+        _ => Err(format!(
+            "`{text}` is not a frame size; expected {STAMP_LEN} bytes or more: number and time stand in the frame"
+        )),
     }
 }
 

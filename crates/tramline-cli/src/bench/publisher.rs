@@ -1,6 +1,5 @@
 //! The publishing side, on a thread of its own as in an application.
 
-use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -20,11 +19,7 @@ pub(super) struct Pushed {
     pub(super) cpu: Option<Duration>,
 }
 
-pub(super) fn start(
-    args: &Args,
-    track: Arc<LocalDataTrack>,
-    epoch: Instant,
-) -> JoinHandle<Result<Pushed, Error>> {
+pub(super) fn start(args: &Args, track: LocalDataTrack, epoch: Instant) -> JoinHandle<Result<Pushed, Error>> {
     let args = args.clone();
     thread::Builder::new()
         .name("bench-publisher".to_owned())

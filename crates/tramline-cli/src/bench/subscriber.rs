@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
-use tramline::{DataTrackStream, StreamStats};
+use tramline::{DataTrackStream, ReadError, StreamStats};
 
 use super::{Args, STAMP_LEN, nanos_since, thread_cpu_time};
 use crate::output::Error;
@@ -18,11 +18,9 @@ const UNKNOWN: u64 = u64::MAX;
 
 /// What arrived.
 pub(super) struct Arrived {
-    /// Distinct frames.
-    pub(super) received: u64,
     /// From the epoch to the last arrival.
     pub(super) elapsed: Duration,
-    /// From push to read, a value per frame.
+    /// From push to read, a value per distinct frame.
     pub(super) latencies: Vec<Duration>,
     /// CPU time of the reading thread.
     pub(super) cpu: Option<Duration>,
@@ -35,7 +33,12 @@ pub(super) struct Subscriber {
     thread: JoinHandle<Result<Arrived, Error>>,
 }
 
-pub(super) fn start(args: &Args, stream: DataTrackStream, epoch: Instant, progress: ProgressBar) -> Subscriber {
+pub(super) fn start(
+    args: &Args,
+    stream: DataTrackStream,
+    epoch: Instant,
+    progress: ProgressBar,
+) -> Subscriber {
     let expected = Arc::new(AtomicU64::new(UNKNOWN));
     let frames = args.frames as usize;
     let reader = Reader { stream, epoch, expected: Arc::clone(&expected), progress };
@@ -86,13 +89,12 @@ impl Reader {
                     }
                 }
                 Ok(None) => break,
-                Err(tramline::ReadError::Timeout { .. }) if self.expected.load(Ordering::Acquire) == UNKNOWN => {}
-                Err(tramline::ReadError::Timeout { .. }) => break,
+                Err(ReadError::Timeout { .. }) if self.expected.load(Ordering::Acquire) == UNKNOWN => {}
+                Err(ReadError::Timeout { .. }) => break,
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(Arrived {
-            received: latencies.len() as u64,
             elapsed,
             latencies,
             cpu: thread_cpu_time().zip(cpu_before).map(|(after, before)| after - before),
