@@ -23,7 +23,8 @@
 //! # fn main() { let _ = tramline::block_on(echo("", "")); }
 //! ```
 //!
-//! * No runtime is needed: each [`Room`] brings one thread of its own, and every future here runs on any executor, [`block_on`] included.
+//! * No runtime is needed: each [`Room`] brings one thread of its own (`tramline-room`), and every future here runs on any executor, [`block_on`]
+//!   included. Nothing is shared between rooms: a process has as many of our threads as it has rooms. They take no signals.
 //! * Nothing blocks a publisher. Each track has a live queue, bounded by age (100 ms) and bytes; what is too old is dropped whole, oldest first,
 //!   and counted by reason ([`LocalDataTrack::stats`], [`RemoteDataTrack::stats`], [`DataTrackStream::stats`]).
 //! * Handles are cheap to clone and may be used and dropped on any thread, also outside a runtime and while one shuts down. Dropping the last

@@ -104,6 +104,32 @@ async fn a_datagram_that_cannot_leave_is_counted_and_the_next_one_goes() {
 }
 
 #[tokio::test]
+async fn what_was_held_back_goes_before_what_is_new_and_by_itself() {
+    let receiver = on_loopback();
+    let dst = receiver.local_addr();
+    let mut receivers = UdpSockets::new(vec![receiver]);
+    let mut sender = on_loopback();
+    sender.backlog.push(None, dst, b"held back");
+    assert!(sender.is_blocked());
+    let mut senders = UdpSockets::new(vec![sender]);
+    let mut transmits = Transmits::new();
+    transmits.push(None, dst, b"new");
+    senders.send(&mut transmits);
+    let order: Vec<_> = read(&mut receivers, 2).await.into_iter().map(|(_, _, bytes)| bytes).collect();
+    assert_eq!(order, [b"held back".to_vec(), b"new".to_vec()]);
+
+    senders.sockets[0].backlog.push(None, dst, b"alone");
+    let mut batch = RecvBatch::new();
+    let mut context = Context::from_waker(std::task::Waker::noop());
+    assert!(
+        senders.poll_recv(&mut context, &mut batch).is_pending(),
+        "nothing to read, but what waits is sent"
+    );
+    assert_eq!(read(&mut receivers, 1).await[0].2, b"alone");
+    assert!(!senders.sockets[0].is_blocked());
+}
+
+#[tokio::test]
 async fn an_empty_datagram_disturbs_nothing() {
     let receiver = on_loopback();
     let dst = receiver.local_addr();

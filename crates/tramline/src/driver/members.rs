@@ -15,6 +15,7 @@ use tramline_core::{
 use tramline_wire::TrackSid;
 
 use crate::{
+    DisconnectReason,
     event::{EventQueue, RoomEvent},
     link::{Link, lock},
     participant::{LocalParticipant, Participant, ParticipantIdentity, RemoteParticipant},
@@ -159,6 +160,16 @@ impl Members {
     }
 }
 
+impl Drop for Members {
+    /// Nobody waits for ever for a driver that has panicked.
+    fn drop(&mut self) {
+        self.end();
+        let detail = "the room's thread ended unexpectedly; its report is on standard error".to_owned();
+        // Without effect when the end has been told already.
+        self.events.push(RoomEvent::Disconnected { reason: DisconnectReason::Unknown, detail });
+    }
+}
+
 /// What was added, changed or, with an empty value, removed.
 fn changes(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let changed = after.iter().filter(|(key, value)| before.get(*key) != Some(*value));
@@ -172,6 +183,18 @@ fn changes(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_end_is_told_even_by_a_driver_that_dies() {
+        let events = Arc::new(EventQueue::new(8));
+        drop(Members::new(Arc::clone(&events), Link::new().0));
+        let end = events.try_next();
+        assert!(
+            matches!(end, Some(RoomEvent::Disconnected { reason: DisconnectReason::Unknown, .. })),
+            "{end:?}"
+        );
+        assert_eq!(events.try_next(), None);
+    }
 
     #[test]
     fn attributes_that_were_added_changed_and_removed_are_told() {

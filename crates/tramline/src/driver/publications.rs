@@ -202,6 +202,13 @@ impl Publications {
     }
 }
 
+impl Drop for Publications {
+    /// Nobody waits for ever for a driver that has panicked.
+    fn drop(&mut self) {
+        self.end_all();
+    }
+}
+
 /// How long the last frames of a track may take before the server is told of its end: they and the message travel on
 /// different ways, and frames that come after it are lost.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);

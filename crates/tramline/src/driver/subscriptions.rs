@@ -15,6 +15,7 @@ use tramline_wire::{TrackHandle, TrackSid};
 
 use super::members::Members;
 use crate::{
+    DisconnectReason,
     link::Link,
     options::{DataTrackSubscribeOptions, RemoteDataTrackPipelineOptions},
     remote_track::RemoteDataTrack,
@@ -91,16 +92,7 @@ impl Subscriptions {
             let _ = reply.send(Err(error));
             return;
         }
-        let subscription = Subscription {
-            reassembler: Reassembler::new(track.state().pipeline_options().reassembly),
-            track: track.clone(),
-            handle: None,
-            waiting: vec![(options, reply)],
-            fanout: Fanout::new(),
-            streams: Vec::new(),
-            undecryptable: 0,
-            is_changed: false,
-        };
+        let subscription = Subscription::new(track.clone(), (options, reply));
         let place = self.places.iter().position(Option::is_none).unwrap_or_else(|| {
             self.places.push(None);
             self.places.len() - 1
@@ -283,7 +275,27 @@ impl Subscriptions {
     }
 }
 
+impl Drop for Subscriptions {
+    /// Nobody waits for ever for a driver that has panicked.
+    fn drop(&mut self) {
+        self.end_all(StreamEnd::Disconnected(DisconnectReason::Unknown));
+    }
+}
+
 impl Subscription {
+    fn new(track: RemoteDataTrack, first: (DataTrackSubscribeOptions, Reply)) -> Self {
+        Self {
+            reassembler: Reassembler::new(track.state().pipeline_options().reassembly),
+            track,
+            handle: None,
+            waiting: vec![first],
+            fanout: Fanout::new(),
+            streams: Vec::new(),
+            undecryptable: 0,
+            is_changed: false,
+        }
+    }
+
     /// Adds a stream and hands it to whoever asked.
     fn open(&mut self, options: &DataTrackSubscribeOptions, reply: Reply, link: &Link) {
         let shared = Arc::new(SharedStream::new(options.queue));
@@ -313,5 +325,35 @@ impl Subscription {
             bytes: frames.bytes,
             dropped,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::remote_track::RemoteTrack;
+
+    #[test]
+    fn readers_are_told_when_the_driver_dies() {
+        let (link, _inbox) = Link::new();
+        let mut subscriptions = Subscriptions::new(link.clone());
+        let track = RemoteDataTrack::new(Arc::new(RemoteTrack::for_tests("scan", "robot")), link);
+        let sid = track.info().sid().clone();
+        let (reply, mut first) = oneshot::channel();
+        let (late_reply, mut late) = oneshot::channel();
+        let mut subscription = Subscription::new(track, (DataTrackSubscribeOptions::new(), late_reply));
+        subscription.open(&DataTrackSubscribeOptions::new(), reply, &subscriptions.link);
+        subscriptions.places.push(Some(subscription));
+        subscriptions.tracks.insert(sid, 0);
+        let mut stream = first.try_recv().expect("an answer").expect("a stream");
+
+        let driver = std::thread::spawn(move || {
+            let _subscriptions = subscriptions;
+            panic!("on purpose");
+        });
+        assert!(driver.join().is_err());
+        assert_eq!(stream.read_blocking(), Ok(None));
+        assert_eq!(stream.end(), Some(StreamEnd::Disconnected(DisconnectReason::Unknown)));
+        assert!(matches!(late.try_recv(), Ok(Err(SubscribeError::Disconnected))));
     }
 }
