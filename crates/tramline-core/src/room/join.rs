@@ -76,6 +76,7 @@ impl Room {
         if before.is_none() && limit > 0 && self.participants.len() >= limit {
             return Err(JoinError::Full { limit });
         }
+        let replaced = before.map(|before| self.replaced_infos(before)).unwrap_or_default();
         if let Some(before) = before {
             self.disconnect(now, before, DisconnectReason::DuplicateIdentity, LeaveAction::Disconnect);
         }
@@ -121,6 +122,7 @@ impl Room {
         }
         self.output.push_back(Output::RefreshToken { peer, claims });
         self.joined(now, peer);
+        self.replaced(now, peer, replaced);
         Ok(())
     }
 

@@ -422,7 +422,12 @@ impl Room {
         if self.by_identity.get(&participant.identity) == Some(&peer) {
             self.by_identity.remove(&participant.identity);
         }
-        self.updates.forget(peer);
+        let replaced = self.updates.forget(peer);
+        if reason != DisconnectReason::DuplicateIdentity {
+            for info in replaced {
+                self.departed(now, info);
+            }
+        }
         if !participant.grants.hidden && reason != DisconnectReason::DuplicateIdentity {
             self.departed(now, info);
         }

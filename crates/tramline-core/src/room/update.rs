@@ -12,6 +12,7 @@ use super::Room;
 use super::output::Output;
 use super::participant::Participant;
 use crate::forward::PeerKey;
+use crate::leave::DisconnectReason;
 
 /// One update message is cut when it would become longer, in bytes.
 const MAX_UPDATE_LEN: usize = 128 * 1024;
@@ -24,6 +25,9 @@ const COUNTERS_INTERVAL: Duration = Duration::from_secs(5);
 pub(super) struct Updates {
     changed: BTreeMap<PeerKey, Change>,
     departed: Vec<(u64, proto::ParticipantInfo)>,
+    /// The last entries of those whom a newcomer of the same identity replaced since the last update. Its own entry
+    /// says so; they are told only when it goes before that. All of them: join responses have named each.
+    replaced: BTreeMap<PeerKey, Vec<proto::ParticipantInfo>>,
     due: Option<Instant>,
     last: Option<Instant>,
     /// Counts joins and changes, so that a newcomer is not told what its join response said.
@@ -48,9 +52,11 @@ impl Updates {
         [self.due, self.counters_due].into_iter().flatten().min()
     }
 
-    pub(super) fn forget(&mut self, peer: PeerKey) {
+    /// Forgets `peer`, and returns the last entries of those whom it replaced, if nobody has been told yet.
+    pub(super) fn forget(&mut self, peer: PeerKey) -> Vec<proto::ParticipantInfo> {
         self.changed.remove(&peer);
         self.joined.remove(&peer);
+        self.replaced.remove(&peer).unwrap_or_default()
     }
 
     pub(super) fn num_participants(&self) -> u32 {
@@ -68,6 +74,26 @@ impl Room {
         self.changed(now, peer, false);
         self.updates.joined.insert(peer, self.updates.clock);
         self.counts_changed(now);
+    }
+
+    /// What the others must hear when a newcomer that replaces `before` cannot tell them by being there.
+    pub(super) fn replaced_infos(&self, before: PeerKey) -> Vec<proto::ParticipantInfo> {
+        let mut infos = self.updates.replaced.get(&before).cloned().unwrap_or_default();
+        if let Some(participant) = self.participants.get(&before).filter(|before| !before.grants.hidden) {
+            infos.push(participant.departed_info(DisconnectReason::DuplicateIdentity));
+        }
+        infos
+    }
+
+    /// `peer` has taken the place of those whose last entries are `infos`.
+    pub(super) fn replaced(&mut self, now: Instant, peer: PeerKey, infos: Vec<proto::ParticipantInfo>) {
+        if self.participants.get(&peer).is_some_and(|participant| participant.grants.hidden) {
+            for info in infos {
+                self.departed(now, info);
+            }
+        } else if !infos.is_empty() {
+            self.updates.replaced.insert(peer, infos);
+        }
     }
 
     /// The entry of `peer` is another one now.
@@ -116,6 +142,7 @@ impl Room {
         let departed = std::mem::take(&mut self.updates.departed).into_iter();
         let departed =
             departed.map(|(at, info)| Entry { at, about: None, tell_self: false, hidden: false, info });
+        self.updates.replaced.clear();
         let changed = std::mem::take(&mut self.updates.changed).into_iter();
         let changed = changed.filter_map(|(peer, change)| {
             let participant = self.participants.get(&peer)?;
