@@ -3,3 +3,6 @@
 mod frame_line;
 mod packet_vectors;
 mod queue_model;
+
+#[path = "../fuzzed/mod.rs"]
+mod fuzzed;

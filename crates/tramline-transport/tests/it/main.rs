@@ -6,3 +6,6 @@ mod link;
 mod messages;
 mod moving;
 mod official;
+
+#[path = "../fuzzed/mod.rs"]
+mod fuzzed;
