@@ -334,6 +334,29 @@ mod tests {
     use crate::remote_track::RemoteTrack;
 
     #[test]
+    fn whatever_comes_on_the_channel_is_counted_and_nothing_is_kept_of_it() {
+        let mut subscriptions = Subscriptions::new(Link::new().0);
+        // A fixed sequence of bytes that looks like nothing, in all lengths around that of a header (Knuth's MMIX generator).
+        let mut state = 1_u64;
+        let mut sent = 0;
+        for len in (0..64).cycle().take(20_000) {
+            let garbage: Vec<u8> = (0..len)
+                .map(|_| {
+                    state =
+                        state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    (state >> 56) as u8
+                })
+                .collect();
+            subscriptions.handle_message(Instant::now(), garbage.into());
+            sent += 1;
+        }
+        let stray = subscriptions.stray_packets();
+        assert_eq!(stray.total(), sent);
+        assert!(stray.count(DropReason::Malformed) > 0 && stray.count(DropReason::UnknownHandle) > 0);
+        assert!(subscriptions.places.is_empty() && subscriptions.touched.is_empty());
+    }
+
+    #[test]
     fn readers_are_told_when_the_driver_dies() {
         let (link, _inbox) = Link::new();
         let mut subscriptions = Subscriptions::new(link.clone());
