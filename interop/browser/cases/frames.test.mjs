@@ -2,12 +2,10 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 
-import { delivered, frameOf, read, untilFlowing } from '../harness/peer.mjs';
+import { ONE_PACKET, delivered, frameOf, read, untilFlowing } from '../harness/peer.mjs';
 import { suite } from '../harness/suite.mjs';
 
-/** The largest payload that travels in one packet. */
-const PACKET = 16_000 - 12;
-const SMALL = [1, 2, 100, 1_000, PACKET - 1, PACKET, PACKET + 1, 2 * PACKET, 2 * PACKET + 1];
+const SMALL = [1, 2, 100, 1_000, ONE_PACKET - 1, ONE_PACKET, ONE_PACKET + 1, 2 * ONE_PACKET, 2 * ONE_PACKET + 1];
 const LARGE = [65_536, 250_000, 1_048_576];
 const TIMESTAMPS = [0n, 1n, 1_700_000_000_000n, 2n ** 53n + 1n, 2n ** 63n, 2n ** 64n - 1n];
 
@@ -57,7 +55,7 @@ each(`the user timestamps ${TIMESTAMPS.join(', ')} arrive as they were sent`, as
     const lost = userTimestamp === 0n && publisher.kind === 'chromium';
     const options = { userTimestamp, expectedTimestamp: lost ? null : userTimestamp };
     await delivered(publisher, sid, stream, 'x', options);
-    await delivered(publisher, sid, stream, 'y'.repeat(3 * PACKET), options);
+    await delivered(publisher, sid, stream, 'y'.repeat(3 * ONE_PACKET), options);
   }
 });
 

@@ -110,6 +110,7 @@ export class ChromiumPeer {
   async subscribe(sid, bufferSize = null) {
     const number = await this.call('subscribe', sid, bufferSize);
     return {
+      mayLose: true,
       next: () => this.call('next', number),
       close: () => this.call('closeStream', number),
     };

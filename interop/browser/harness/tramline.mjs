@@ -71,6 +71,7 @@ export class TramlinePeer {
   async subscribe(sid, bufferSize = null) {
     const stream = await this.call('subscribe', { sid, buffer_size: bufferSize });
     return {
+      mayLose: false,
       next: async () => {
         const frame = await this.call('read', { stream });
         if (frame === null) return null;

@@ -8,6 +8,8 @@ from .peer import Frame, Peer, Refused, RemoteTrack, Stream
 
 
 class OfficialStream(Stream):
+    may_lose = True
+
     def __init__(self, inner: rtc.DataTrackStream) -> None:
         self.inner = inner
 

@@ -1,0 +1,138 @@
+//! One participant of the SDK, driven by the interop cases.
+//!
+//! Each line on stdin is a JSON object `{"id": N, "op": "…", …}`. Each is answered by one line on stdout, `{"id": N, "ok": …}` or
+//! `{"id": N, "error": "text"}`, as soon as it is done and in any order: an operation that waits holds up no other. The end of stdin
+//! ends the program.
+#![allow(clippy::print_stdout, reason = "stdout is how it answers")]
+
+mod peer;
+
+use std::io::BufRead;
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use peer::Peer;
+
+/// What a case can ask for.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+enum Operation {
+    Connect {
+        url: String,
+        token: String,
+    },
+    Publish {
+        name: String,
+    },
+    /// The payload is base64, the time stamp a decimal string, since JSON in a browser has no 64-bit numbers.
+    Push {
+        sid: String,
+        payload: String,
+        user_timestamp: Option<String>,
+    },
+    Unpublish {
+        sid: String,
+    },
+    Track {
+        publisher: String,
+        name: String,
+    },
+    Unpublished {
+        sid: String,
+    },
+    Subscribe {
+        sid: String,
+        buffer_size: Option<usize>,
+    },
+    Read {
+        stream: usize,
+    },
+    CloseStream {
+        stream: usize,
+    },
+    Participant {
+        identity: String,
+    },
+    Departed {
+        identity: String,
+    },
+    Disconnected,
+    Close,
+}
+
+#[derive(Debug, Deserialize)]
+struct Request {
+    id: u64,
+    #[serde(flatten)]
+    operation: Operation,
+}
+
+fn main() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime without drivers can be built");
+    let tasks = tokio::task::LocalSet::new();
+    let (lines, inbox) = mpsc::unbounded_channel();
+    // The runtime must not wait for stdin, so a thread of its own does.
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            if lines.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    tasks.block_on(&runtime, serve(inbox))
+}
+
+async fn serve(mut inbox: mpsc::UnboundedReceiver<String>) -> ExitCode {
+    let peer = Rc::new(Peer::default());
+    while let Some(line) = inbox.recv().await {
+        let request: Request = match serde_json::from_str(&line) {
+            Ok(request) => request,
+            Err(error) => {
+                eprintln!("tramline-interop-peer: cannot read a request: {error}");
+                return ExitCode::FAILURE;
+            }
+        };
+        let peer = Rc::clone(&peer);
+        tokio::task::spawn_local(async move {
+            let id = request.id;
+            let answer = match perform(&peer, request.operation).await {
+                Ok(value) => json!({ "id": id, "ok": value }),
+                Err(error) => json!({ "id": id, "error": error }),
+            };
+            println!("{answer}");
+        });
+    }
+    ExitCode::SUCCESS
+}
+
+async fn perform(peer: &Rc<Peer>, operation: Operation) -> Result<Value, String> {
+    match operation {
+        Operation::Connect { url, token } => peer.connect(&url, &token).await.map(Value::from),
+        Operation::Publish { name } => peer.publish(&name).await.map(Value::from),
+        Operation::Push { sid, payload, user_timestamp } => {
+            peer.push(&sid, &payload, user_timestamp).map(Value::from)
+        }
+        Operation::Unpublish { sid } => peer.unpublish(&sid).map(Value::from),
+        Operation::Track { publisher, name } => Ok(peer.track(&publisher, &name).await.into()),
+        Operation::Unpublished { sid } => {
+            peer.unpublished(&sid).await;
+            Ok(Value::Null)
+        }
+        Operation::Subscribe { sid, buffer_size } => peer.subscribe(&sid, buffer_size).await.map(Value::from),
+        Operation::Read { stream } => peer.read(stream).await,
+        Operation::CloseStream { stream } => peer.close_stream(stream).await.map(Value::from),
+        Operation::Participant { identity } => Ok(peer.participant(&identity).await),
+        Operation::Departed { identity } => {
+            peer.departed(&identity).await;
+            Ok(Value::Null)
+        }
+        Operation::Disconnected => Ok(peer.disconnected().await.into()),
+        Operation::Close => peer.close().await.map(Value::from),
+    }
+}
