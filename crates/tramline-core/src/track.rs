@@ -6,11 +6,10 @@ use livekit_protocol as proto;
 use thiserror::Error;
 use tramline_wire::{HandleError, SidError, TrackHandle, TrackSid};
 
+use crate::schema::{self, FrameEncoding, SchemaError, SchemaId};
+
 /// Longest name of a data track, in bytes.
 pub const MAX_TRACK_NAME_LEN: usize = 256;
-
-/// Longest custom name of a frame or schema encoding, in bytes. Authors who want to reach every client stay below 25.
-pub const MAX_CUSTOM_ENCODING_LEN: usize = 32;
 
 /// How the frames of a track are encrypted (LiveKit `Encryption.Type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -55,10 +54,10 @@ pub struct TrackInfo {
     pub name: Arc<str>,
     /// How its frames are encrypted.
     pub encryption: Encryption,
-    /// What its frames hold, when the publisher says so.
-    pub frame_encoding: Option<proto::DataTrackFrameEncoding>,
+    /// How its frames are serialised, when the publisher says so.
+    pub frame_encoding: Option<FrameEncoding>,
     /// The schema of its frames, when the publisher names one.
-    pub schema: Option<proto::DataTrackSchemaId>,
+    pub schema: Option<SchemaId>,
 }
 
 impl TryFrom<proto::DataTrackInfo> for TrackInfo {
@@ -70,8 +69,8 @@ impl TryFrom<proto::DataTrackInfo> for TrackInfo {
             handle: TrackHandle::try_from(info.pub_handle)?,
             name: info.name.into(),
             encryption: Encryption::from_wire(info.encryption),
-            frame_encoding: info.frame_encoding,
-            schema: info.schema,
+            frame_encoding: info.frame_encoding.map(Into::into),
+            schema: info.schema.map(Into::into),
         })
     }
 }
@@ -94,10 +93,11 @@ pub struct TrackOptions {
     pub name: String,
     /// How the frames will be encrypted.
     pub encryption: Encryption,
-    /// What the frames will hold.
-    pub frame_encoding: Option<proto::DataTrackFrameEncoding>,
-    /// The schema of the frames.
-    pub schema: Option<proto::DataTrackSchemaId>,
+    /// How the frames will be serialised.
+    pub frame_encoding: Option<FrameEncoding>,
+    /// The schema of the frames. It should be defined first: see
+    /// [`Session::define_schema`](crate::session::Session::define_schema).
+    pub schema: Option<SchemaId>,
 }
 
 impl TrackOptions {
@@ -108,13 +108,18 @@ impl TrackOptions {
 }
 
 impl TrackOptions {
+    /// Whether encoding and schema go together.
+    pub(crate) fn check_schema(&self) -> Result<(), SchemaError> {
+        schema::check(self.frame_encoding.as_ref(), self.schema.as_ref())
+    }
+
     pub(crate) fn into_request(self, handle: TrackHandle) -> proto::PublishDataTrackRequest {
         proto::PublishDataTrackRequest {
             pub_handle: handle.into(),
             name: self.name,
             encryption: self.encryption.to_wire(),
-            frame_encoding: self.frame_encoding,
-            schema: self.schema,
+            frame_encoding: self.frame_encoding.map(Into::into),
+            schema: self.schema.map(Into::into),
         }
     }
 }

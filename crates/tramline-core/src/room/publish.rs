@@ -9,7 +9,8 @@ use tramline_wire::{TrackHandle, TrackSid};
 
 use super::Room;
 use crate::forward::PeerKey;
-use crate::track::{MAX_CUSTOM_ENCODING_LEN, MAX_TRACK_NAME_LEN};
+use crate::schema::{MAX_CUSTOM_ENCODING_LEN, MAX_SCHEMA_NAME_LEN};
+use crate::track::MAX_TRACK_NAME_LEN;
 
 impl Room {
     pub(super) fn handle_publish(
@@ -77,7 +78,7 @@ impl Room {
             return Err((Reason::InvalidRequest, "a custom schema encoding has 1 to 32 bytes"));
         }
         // One schema id travels with every update about its publisher.
-        if request.schema.as_ref().is_some_and(|schema| schema.name.len() > MAX_TRACK_NAME_LEN) {
+        if request.schema.as_ref().is_some_and(|schema| schema.name.len() > MAX_SCHEMA_NAME_LEN) {
             return Err((Reason::InvalidRequest, "a schema name has at most 256 bytes"));
         }
         if participant.tracks.contains_key(&handle) {

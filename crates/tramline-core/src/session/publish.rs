@@ -12,6 +12,7 @@ use tramline_wire::TrackHandle;
 
 use super::event::{Event, Output, UnpublishCause};
 use super::{SessionConfig, SessionCounters};
+use crate::schema::SchemaError;
 use crate::track::{MAX_TRACK_NAME_LEN, TrackInfo, TrackOptions};
 
 /// Why a track was not published.
@@ -50,6 +51,9 @@ pub enum PublishError {
     /// The server refused for a reason that has no code of its own.
     #[error("the server refused to publish: {0}")]
     Internal(String),
+    /// The frame encoding and the schema do not go together; the server was not asked.
+    #[error(transparent)]
+    IncompatibleSchema(#[from] SchemaError),
     /// The server does not accept the frame encoding or the schema.
     #[error("the server refused the frame encoding or the schema: {0}")]
     InvalidSchema(String),
@@ -79,7 +83,7 @@ impl PublishError {
             Self::LimitReached => 7,
             Self::Protocol(_) => 8,
             Self::Internal(_) => 9,
-            Self::InvalidSchema(_) => 10,
+            Self::IncompatibleSchema(_) | Self::InvalidSchema(_) => 10,
         }
     }
 
@@ -139,6 +143,7 @@ impl Publications {
         if len == 0 || len > MAX_TRACK_NAME_LEN {
             return Err(PublishError::InvalidName { len });
         }
+        options.check_schema()?;
         let handle = match self.last_handle {
             None => TrackHandle::FIRST,
             Some(last) => last.checked_next().ok_or(PublishError::LimitReached)?,
