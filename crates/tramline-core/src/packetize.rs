@@ -2,18 +2,21 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use thiserror::Error;
-use tramline_wire::{
-    Extensions, Header, MAX_ENCODED_HEADER_LEN, MAX_PACKET_LEN, MAX_PACKETS_PER_FRAME, Marker, TrackHandle,
-};
+use tramline_wire::{Extensions, Header, MAX_PACKET_LEN, MAX_PACKETS_PER_FRAME, Marker, TrackHandle};
 
 /// Makes the packets of one publication and counts its frames and packets.
 ///
 /// One per publication: the counters start at 0, as official receivers see them start, and wrap.
+///
+/// The work is in two parts, so that threads that push to one track wait for each other only for the numbers:
+/// [`PacketLayout::prepare`] (or [`Encryptor::prepare`](crate::e2ee::Encryptor::prepare)) moves the bytes, or
+/// encrypts them, and needs no packetizer; [`number`](Self::number) writes the headers. [`packetize`](Self::packetize)
+/// does both.
 #[derive(Debug)]
 pub struct Packetizer {
     handle: TrackHandle,
     timestamp_base: u32,
-    max_packet_len: usize,
+    layout: PacketLayout,
     sequence: u16,
     frame_number: u16,
 }
@@ -24,8 +27,8 @@ impl Packetizer {
     /// `timestamp_base` is a random number of the caller's, added to every timestamp. `max_packet_len` is what a
     /// packet may have with its header, at most [`MAX_PACKET_LEN`].
     pub fn new(handle: TrackHandle, timestamp_base: u32, max_packet_len: usize) -> Self {
-        let max_packet_len = max_packet_len.min(MAX_PACKET_LEN);
-        Self { handle, timestamp_base, max_packet_len, sequence: 0, frame_number: 0 }
+        let layout = PacketLayout::new(max_packet_len);
+        Self { handle, timestamp_base, layout, sequence: 0, frame_number: 0 }
     }
 
     /// The handle in the packets.
@@ -33,15 +36,19 @@ impl Packetizer {
         self.handle
     }
 
+    /// How frames are cut, the same for all of them.
+    pub fn layout(&self) -> PacketLayout {
+        self.layout
+    }
+
     /// The longest payload that fits in the 128 packets of a frame, in bytes.
     pub fn max_frame_len(&self, extensions: &Extensions) -> usize {
-        self.payload_per_packet(extensions) * MAX_PACKETS_PER_FRAME
+        self.layout.max_frame_len(extensions)
     }
 
     /// Bytes of all packets of a frame with this payload: what a queue must have room for.
     pub fn encoded_len(&self, payload_len: usize, extensions: &Extensions) -> usize {
-        let packets = payload_len.div_ceil(self.payload_per_packet(extensions).max(1)).max(1);
-        payload_len + packets * header_len(extensions)
+        self.layout.encoded_len(payload_len, extensions)
     }
 
     /// Makes the packets of one frame.
@@ -58,16 +65,18 @@ impl Packetizer {
         payload: &[u8],
         extensions: Extensions,
     ) -> Result<PacketizedFrame, FrameTooLarge> {
-        let header_len = header_len(&extensions);
-        let per_packet = self.payload_per_packet(&extensions);
-        let limit = per_packet * MAX_PACKETS_PER_FRAME;
-        if payload.len() > limit || self.max_packet_len < header_len {
-            return Err(FrameTooLarge { size: payload.len(), limit });
-        }
+        let frame = self.layout.prepare(payload, extensions)?;
+        Ok(self.number(clock_90k, frame))
+    }
 
-        let packets = payload.len().div_ceil(per_packet.max(1)).max(1);
-        // Exactly the size: a buffer with spare room would be reallocated on its way into `Bytes`.
-        let mut buffer = BytesMut::with_capacity(payload.len() + packets * header_len);
+    /// Gives a prepared frame its numbers: the next one of this publication. `clock_90k` as in
+    /// [`packetize`](Self::packetize).
+    ///
+    /// # Panics
+    /// When the frame was prepared with the layout of a packetizer with another `max_packet_len`.
+    pub fn number(&mut self, clock_90k: u32, frame: PreparedFrame) -> PacketizedFrame {
+        let PreparedFrame { layout, extensions, mut buffer } = frame;
+        assert_eq!(layout, self.layout, "a frame is numbered by the packetizer whose layout prepared it");
         let mut header = Header {
             marker: Marker::Single,
             handle: self.handle,
@@ -76,27 +85,105 @@ impl Packetizer {
             timestamp: self.timestamp_base.wrapping_add(clock_90k),
             extensions,
         };
-        let mut rest = payload;
-        for index in 0..packets {
-            header.marker = match (index == 0, index + 1 == packets) {
+        let packet_len = layout.max_packet_len;
+        let last = buffer.len().div_ceil(packet_len).saturating_sub(1);
+        for (index, packet) in buffer.chunks_mut(packet_len).enumerate() {
+            header.marker = match (index == 0, index == last) {
                 (true, true) => Marker::Single,
                 (true, false) => Marker::Start,
                 (false, true) => Marker::Final,
                 (false, false) => Marker::Inter,
             };
-            let mut encoded = [0; MAX_ENCODED_HEADER_LEN];
-            let len = header.encode(&mut encoded).expect("the array has room for the longest header");
-            buffer.put_slice(&encoded[..len]);
-            let (now, later) = rest.split_at(per_packet.min(rest.len()));
-            buffer.put_slice(now);
-            rest = later;
+            header.encode(packet).expect("every packet was given room for its header");
             header.sequence = header.sequence.wrapping_add(1);
         }
 
         let number = self.frame_number;
         self.sequence = header.sequence;
         self.frame_number = number.wrapping_add(1);
-        Ok(PacketizedFrame { number, rest: buffer.freeze(), packet_len: header_len + per_packet })
+        PacketizedFrame { number, rest: buffer.freeze(), packet_len }
+    }
+}
+
+/// How the frames of a track are cut into packets. Needs no packetizer, so a frame can be prepared on any thread
+/// while another one is being numbered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PacketLayout {
+    max_packet_len: usize,
+}
+
+impl PacketLayout {
+    /// Packets of at most this many bytes with their headers; more than [`MAX_PACKET_LEN`] is that.
+    pub fn new(max_packet_len: usize) -> Self {
+        Self { max_packet_len: max_packet_len.min(MAX_PACKET_LEN) }
+    }
+
+    /// The longest payload that fits in the 128 packets of a frame, in bytes. Of an encrypted frame that is the
+    /// ciphertext with its tag: see [`Encryptor::max_frame_len`](crate::e2ee::Encryptor::max_frame_len).
+    pub fn max_frame_len(&self, extensions: &Extensions) -> usize {
+        self.payload_per_packet(extensions) * MAX_PACKETS_PER_FRAME
+    }
+
+    /// Bytes of all packets of a frame with this payload: what a queue must have room for.
+    pub fn encoded_len(&self, payload_len: usize, extensions: &Extensions) -> usize {
+        payload_len + self.packets(payload_len, extensions) * header_len(extensions)
+    }
+
+    /// Copies the payload to its places in the packets; what is left to do is numbering them.
+    ///
+    /// # Errors
+    /// The payload does not fit in 128 packets.
+    pub fn prepare(&self, payload: &[u8], extensions: Extensions) -> Result<PreparedFrame, FrameTooLarge> {
+        self.check(payload.len(), &extensions)?;
+        let header_len = header_len(&extensions);
+        let per_packet = self.payload_per_packet(&extensions);
+        // Exactly the size: a buffer with spare room would be reallocated on its way into `Bytes`.
+        let mut buffer = BytesMut::with_capacity(self.encoded_len(payload.len(), &extensions));
+        let mut rest = payload;
+        loop {
+            buffer.put_bytes(0, header_len);
+            let (now, later) = rest.split_at(per_packet.min(rest.len()));
+            buffer.put_slice(now);
+            rest = later;
+            if rest.is_empty() {
+                return Ok(PreparedFrame { layout: *self, extensions, buffer });
+            }
+        }
+    }
+
+    /// As [`prepare`](Self::prepare), for a payload that has yet to be made: `fill` writes all `len` bytes of it, in
+    /// one piece, to the end of the buffer, and the packets but the last move to their places afterwards.
+    pub(crate) fn prepare_in_place(
+        &self,
+        len: usize,
+        extensions: Extensions,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<PreparedFrame, FrameTooLarge> {
+        self.check(len, &extensions)?;
+        let packets = self.packets(len, &extensions);
+        let header_len = header_len(&extensions);
+        let per_packet = self.payload_per_packet(&extensions);
+        let headers = packets * header_len;
+        let mut buffer = BytesMut::zeroed(headers + len);
+        fill(&mut buffer[headers..]);
+        for index in 0..packets - 1 {
+            // Never to the right, and never over a piece that has yet to move.
+            let from = headers + index * per_packet;
+            buffer.copy_within(from..from + per_packet, index * self.max_packet_len + header_len);
+        }
+        Ok(PreparedFrame { layout: *self, extensions, buffer })
+    }
+
+    pub(crate) fn check(&self, size: usize, extensions: &Extensions) -> Result<(), FrameTooLarge> {
+        let limit = self.max_frame_len(extensions);
+        if size > limit || self.max_packet_len < header_len(extensions) {
+            return Err(FrameTooLarge { size, limit });
+        }
+        Ok(())
+    }
+
+    fn packets(&self, payload_len: usize, extensions: &Extensions) -> usize {
+        payload_len.div_ceil(self.payload_per_packet(extensions).max(1)).max(1)
     }
 
     fn payload_per_packet(&self, extensions: &Extensions) -> usize {
@@ -106,6 +193,27 @@ impl Packetizer {
 
 fn header_len(extensions: &Extensions) -> usize {
     tramline_wire::MIN_HEADER_LEN + extensions.encoded_len()
+}
+
+/// A frame whose bytes are in place and whose packets have no headers yet. A [`Packetizer`] gives it its numbers;
+/// one that is thrown away costs none.
+#[derive(Debug)]
+pub struct PreparedFrame {
+    layout: PacketLayout,
+    extensions: Extensions,
+    buffer: BytesMut,
+}
+
+impl PreparedFrame {
+    /// Bytes of all packets: what a queue must have room for.
+    pub fn bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// What every packet will say.
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
 }
 
 /// The packets of one frame, in order: iterate to have each as `Bytes` of the same buffer.
@@ -170,6 +278,8 @@ mod tests {
         let none = Extensions::default();
         assert_eq!(packetizer.max_frame_len(&none), 2_046_464);
         assert_eq!(packetizer.max_frame_len(&stamped()), 128 * 15_976);
+        assert_eq!(packetizer.max_frame_len(&encrypted(None)), 128 * 15_968);
+        assert_eq!(packetizer.max_frame_len(&encrypted(Some(1))), 128 * 15_960);
         let payload = vec![0; 2_046_465];
         let error = packetizer.packetize(0, &payload, none).expect_err("one byte too many");
         assert_eq!(error, FrameTooLarge { size: 2_046_465, limit: 2_046_464 });
@@ -227,7 +337,39 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_order_of_numbering_counts_and_a_frame_thrown_away_leaves_no_gap() {
+        let mut packetizer = packetizer(100);
+        let layout = packetizer.layout();
+        let first = layout.prepare(&[1; 200], Extensions::default()).expect("small");
+        let lost = layout.prepare(&[2; 200], Extensions::default()).expect("small");
+        let second = layout.prepare(&[3], Extensions::default()).expect("small");
+        assert_eq!((second.bytes(), lost.bytes()), (13, 236));
+        let second: Vec<_> = packetizer.number(0, second).collect();
+        drop(lost);
+        let first: Vec<_> = packetizer.number(0, first).collect();
+        let header = |packet: &Bytes| Packet::parse(packet).expect("own packet").header;
+        assert_eq!((header(&second[0]).frame_number, header(&second[0]).sequence), (0, 0));
+        assert_eq!((header(&first[0]).frame_number, header(&first[0]).sequence), (1, 1));
+    }
+
     proptest! {
+        #[test]
+        fn a_payload_made_in_place_gives_the_packets_of_a_copied_one(
+            payload in proptest::collection::vec(any::<u8>(), 0..5_000),
+            max_packet_len in 80usize..6_000,
+            user_timestamp: Option<u64>,
+        ) {
+            let layout = PacketLayout::new(max_packet_len);
+            let extensions = encrypted(user_timestamp);
+            let copied = layout.prepare(&payload, extensions).expect("small");
+            let made = layout
+                .prepare_in_place(payload.len(), extensions, |place| place.copy_from_slice(&payload))
+                .expect("small");
+            let number = |frame| -> Vec<Bytes> { packetizer(max_packet_len).number(0, frame).collect() };
+            prop_assert_eq!(number(made), number(copied));
+        }
+
         #[test]
         fn packets_carry_the_payload_and_say_where_they_belong(
             payload in proptest::collection::vec(any::<u8>(), 0..5_000),
@@ -263,6 +405,10 @@ mod tests {
 
     fn packetizer(max_packet_len: usize) -> Packetizer {
         Packetizer::new(TrackHandle::FIRST, 0, max_packet_len)
+    }
+
+    fn encrypted(user_timestamp: Option<u64>) -> Extensions {
+        Extensions { e2ee: Some(E2eeExtension { key_index: 3, iv: [9; 12] }), user_timestamp }
     }
 
     fn stamped() -> Extensions {
