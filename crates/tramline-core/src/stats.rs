@@ -33,8 +33,12 @@ pub enum DropReason {
     NoReader,
     /// The sender may not publish, or the track is not its own.
     NotPermitted,
-    /// The frame could not be decrypted.
-    Undecryptable,
+    /// The frame is encrypted, and there is no key for its sender at its index.
+    NoKey,
+    /// The frame does not decrypt with the key that there is.
+    WrongKey,
+    /// The frame of an encrypted track is not encrypted: a server could have made it.
+    NotEncrypted,
     /// The track ended while the frame waited.
     TrackEnded,
     /// The transport refused the packet.
@@ -43,7 +47,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order in which counters list them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::QueueFull,
         Self::Stale,
         Self::Incomplete,
@@ -55,7 +59,9 @@ impl DropReason {
         Self::Malformed,
         Self::NoReader,
         Self::NotPermitted,
-        Self::Undecryptable,
+        Self::NoKey,
+        Self::WrongKey,
+        Self::NotEncrypted,
         Self::TrackEnded,
         Self::Transport,
     ];
@@ -74,7 +80,9 @@ impl DropReason {
             Self::Malformed => "malformed",
             Self::NoReader => "no_reader",
             Self::NotPermitted => "not_permitted",
-            Self::Undecryptable => "undecryptable",
+            Self::NoKey => "no_key",
+            Self::WrongKey => "wrong_key",
+            Self::NotEncrypted => "not_encrypted",
             Self::TrackEnded => "track_ended",
             Self::Transport => "transport",
         }

@@ -318,7 +318,7 @@ impl Subscription {
         let (packets, frames) = (self.reassembler.counters(), self.fanout.counters());
         let mut dropped = packets.dropped;
         dropped += frames.dropped;
-        dropped.add_many(DropReason::Undecryptable, self.undecryptable);
+        dropped.add_many(DropReason::NoKey, self.undecryptable);
         self.track.state().set_stats(RemoteTrackStats {
             accepted: packets.accepted,
             delivered: frames.sent,
