@@ -114,6 +114,7 @@ impl Room {
         self.participants.insert(peer, participant);
         self.by_identity.insert(identity, peer);
         self.empty_since = None;
+        self.is_finished = false;
 
         self.send(peer, Response::Join(response));
         if let Some(offer) = join.offer {

@@ -64,6 +64,7 @@ pub struct Room {
     forwarding: ForwardingTable,
     updates: Updates,
     empty_since: Option<Instant>,
+    is_finished: bool,
     /// `poll_timeout`'s answer, until something changes.
     timeout: Option<Option<Instant>>,
     counters: RoomCounters,
@@ -164,6 +165,7 @@ impl Room {
             forwarding: ForwardingTable::default(),
             updates: Updates::default(),
             empty_since: Some(now),
+            is_finished: false,
             timeout: None,
             counters: RoomCounters::default(),
             output: VecDeque::new(),
@@ -304,6 +306,7 @@ impl Room {
         for peer in failed {
             self.disconnect(now, peer, DisconnectReason::JoinFailure, LeaveAction::Disconnect);
         }
+        self.is_finished = self.closes_at().is_some_and(|at| at <= now);
         self.forget_pending(now);
         self.flush_updates(now);
         self.flush_handles(now);
@@ -315,7 +318,8 @@ impl Room {
             return known;
         }
         let own = self.participants.values().filter_map(Participant::poll_timeout).min();
-        let next = [own, self.updates.poll_timeout(), self.closes_at()].into_iter().flatten().min();
+        let closes_at = self.closes_at().filter(|_| !self.is_finished);
+        let next = [own, self.updates.poll_timeout(), closes_at].into_iter().flatten().min();
         self.timeout = Some(next);
         next
     }
@@ -347,9 +351,9 @@ impl Room {
         self.participants.len()
     }
 
-    /// Whether nobody has been here for so long that the room should go.
-    pub fn is_finished(&self, now: Instant) -> bool {
-        self.closes_at().is_some_and(|at| at <= now)
+    /// Whether nobody has been here for so long that the room should go. Who joins all the same keeps it.
+    pub fn is_finished(&self) -> bool {
+        self.is_finished
     }
 
     /// What was refused or skipped so far.

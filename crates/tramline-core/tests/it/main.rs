@@ -5,6 +5,10 @@ mod e2ee_vectors;
 mod frame_line;
 mod packet_vectors;
 mod queue_model;
+mod room_rules;
+mod session_rules;
+mod signalling;
+mod world;
 
 #[path = "../fuzzed/mod.rs"]
 mod fuzzed;

@@ -120,10 +120,10 @@ impl Rooms {
     }
 
     /// Nothing more is to be done for a room in this turn: its timer is set, or it goes.
-    fn rest(&mut self, now: Instant, key: RoomKey, timers: &mut Timers) {
+    fn rest(&mut self, key: RoomKey, timers: &mut Timers) {
         let Some(entry) = self.rooms.get_mut(&key) else { return };
         entry.is_called = false;
-        if entry.room.is_finished(now) {
+        if entry.room.is_finished() {
             tracing::info!(room = entry.room.name(), "closed: nobody was in it any more");
             self.by_name.remove(entry.room.name());
             self.retired = self.retired + entry.room.counters();
@@ -147,7 +147,7 @@ impl Shard {
             }
             // What that caused (a bad offer, a stalled WebSocket) may have called the room once more: `rest` lets it be
             // called again, and its next time-out comes at once.
-            self.rooms.rest(now, key, &mut self.timers);
+            self.rooms.rest(key, &mut self.timers);
         }
     }
 
