@@ -9,6 +9,7 @@ use proto::signal_response::Message as Response;
 use thiserror::Error;
 use tramline_wire::ParticipantSid;
 
+use super::blobs::Blobs;
 use super::output::{Output, TransportCommand};
 use super::participant::{Grants, Participant, State};
 use super::permission::SubscriptionRule;
@@ -101,6 +102,7 @@ impl Room {
             tracks: BTreeMap::new(),
             track_names: BTreeSet::new(),
             rule: SubscriptionRule::Everybody,
+            blobs: Blobs::default(),
             subscriptions: BTreeMap::new(),
             handles: BTreeMap::new(),
             // As LiveKit's server: a value that differs from session to session shows mix-ups early.

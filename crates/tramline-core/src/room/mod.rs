@@ -1,5 +1,6 @@
 //! The server's side of one room: who is in it, what they publish, who gets what.
 
+mod blobs;
 mod join;
 mod metadata;
 mod output;
@@ -22,6 +23,7 @@ use tramline_wire::{RoomSid, TrackHandle, TrackSid};
 use crate::forward::{ForwardingTable, PeerKey};
 use crate::leave::{DisconnectReason, LeaveAction, leave_message};
 
+pub use blobs::{MAX_BLOB_KEY_LEN, MAX_BLOBS_LEN};
 pub use join::{Join, JoinError, SERVER_PROTOCOL, resume_refusal};
 pub use metadata::{MAX_ATTRIBUTES_LEN, MAX_METADATA_LEN, MAX_NAME_LEN};
 pub use output::{Claims, Output, TransportCommand, TransportEnd};
@@ -95,6 +97,8 @@ pub struct RoomConfig {
     pub max_tracks: usize,
     /// Most subscriptions of one participant, live and pending.
     pub max_subscriptions: usize,
+    /// Whether participants may store data blobs, which is where schemas live: yes here, no in LiveKit's server.
+    pub data_blobs: bool,
     /// What clients must answer within, and how often they ping; whole seconds.
     pub ping_timeout: Duration,
     /// See `ping_timeout`; at least one second, since clients cannot live with none.
@@ -115,6 +119,7 @@ impl RoomConfig {
             max_participants: 0,
             max_tracks: 4096,
             max_subscriptions: 16_384,
+            data_blobs: true,
             ping_timeout: Duration::from_secs(15),
             ping_interval: Duration::from_secs(5),
         }
@@ -221,13 +226,8 @@ impl Room {
                 self.handle_subscription_permission(now, peer, request)
             }
             Request::UpdateMetadata(request) => self.handle_metadata(now, peer, request),
-            Request::StoreDataBlobRequest(request) => {
-                self.refuse(peer, request.request_id, Reason::NotAllowed, "data blobs are not enabled", None);
-            }
-            Request::GetDataBlobRequest(request) => {
-                let reason = if request.key.is_none() { Reason::InvalidRequest } else { Reason::NotFound };
-                self.refuse(peer, request.request_id, reason, "", None);
-            }
+            Request::StoreDataBlobRequest(request) => self.handle_store_blob(peer, request),
+            Request::GetDataBlobRequest(request) => self.handle_get_blob(peer, &request),
             Request::AddTrack(request) => {
                 let request = proto::request_response::Request::AddTrack(request);
                 let message = "this server carries data only, no audio or video";

@@ -7,6 +7,7 @@ use std::time::Instant;
 use livekit_protocol as proto;
 use tramline_wire::{ParticipantSid, TrackHandle, TrackSid};
 
+use super::blobs::Blobs;
 use super::output::Claims;
 use super::permission::SubscriptionRule;
 use super::subscribe::Subscription;
@@ -72,6 +73,7 @@ pub(super) struct Participant {
     pub(super) tracks: BTreeMap<TrackHandle, proto::DataTrackInfo>,
     pub(super) track_names: BTreeSet<String>,
     pub(super) rule: SubscriptionRule,
+    pub(super) blobs: Blobs,
 
     /// What it subscribes to.
     pub(super) subscriptions: BTreeMap<TrackSid, Subscription>,

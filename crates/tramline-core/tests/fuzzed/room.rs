@@ -185,7 +185,18 @@ impl Run {
                 metadata: "m".repeat(usize::from(input.byte())),
                 ..Default::default()
             }),
-            _ => match input.below(4) {
+            _ => match input.below(6) {
+                4 => {
+                    let key = input.flag().then(|| blob_key(input));
+                    let contents = vec![0; 300 * usize::from(input.byte())];
+                    let blob = Some(proto::DataBlob { key, contents });
+                    Request::StoreDataBlobRequest(proto::StoreDataBlobRequest { request_id: 1, blob })
+                }
+                5 => Request::GetDataBlobRequest(proto::GetDataBlobRequest {
+                    request_id: 2,
+                    participant_identity: input.one_of(&["a", "b", "c", ""]).to_owned(),
+                    key: input.flag().then(|| blob_key(input)),
+                }),
                 0 => Request::Leave(proto::LeaveRequest::default()),
                 1 => Request::Offer(proto::SessionDescription::default()),
                 2 => Request::PingReq(proto::Ping { timestamp: i64::MIN, rtt: i64::MAX }),
@@ -294,4 +305,9 @@ impl Run {
             }
         }
     }
+}
+
+fn blob_key(input: &mut Choices<'_>) -> proto::DataBlobKey {
+    let name = input.one_of(&["one", "two", "three", "\u{0}"]).to_owned();
+    proto::DataBlobKey { key: input.flag().then_some(proto::data_blob_key::Key::Generic(name)) }
 }
