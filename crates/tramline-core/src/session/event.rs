@@ -8,6 +8,7 @@ use tramline_wire::{RoomSid, TrackHandle, TrackSid};
 use super::SessionCounters;
 use super::participants::Participant;
 use super::publish::PublishError;
+use super::requests::{DefineSchemaError, FetchSchemaError, RequestId, UpdateError};
 use super::subscribe::SubscribeError;
 use crate::leave::{DisconnectReason, LeaveAction};
 use crate::track::TrackInfo;
@@ -126,6 +127,27 @@ pub enum Event {
         track: TrackSid,
         /// Why.
         error: SubscribeError,
+    },
+    /// The answer to [`Session::define_schema`](super::Session::define_schema).
+    SchemaDefined {
+        /// What it returned.
+        request: RequestId,
+        /// Whether the server has the schema.
+        result: Result<(), DefineSchemaError>,
+    },
+    /// The answer to [`Session::fetch_schema`](super::Session::fetch_schema).
+    SchemaFetched {
+        /// What it returned.
+        request: RequestId,
+        /// The definition.
+        result: Result<Arc<str>, FetchSchemaError>,
+    },
+    /// The answer to [`Session::update_self`](super::Session::update_self).
+    SelfUpdated {
+        /// What it returned.
+        request: RequestId,
+        /// Whether the server took it.
+        result: Result<(), UpdateError>,
     },
     /// The room changed, or only its counters.
     RoomChanged(RoomInfo),

@@ -3,6 +3,7 @@
 mod event;
 mod participants;
 mod publish;
+mod requests;
 mod subscribe;
 
 use std::collections::VecDeque;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use livekit_protocol as proto;
+use proto::request_response::Request as Answered;
 use proto::signal_request::Message as Request;
 use proto::signal_response::Message as Response;
 use tramline_wire::{TrackHandle, TrackSid};
@@ -20,10 +22,12 @@ use crate::track::{TrackInfo, TrackOptions};
 pub use event::{Disconnected, Event, Joined, Output, RoomInfo, TransportCommand, UnpublishCause};
 pub use participants::{Participant, ParticipantKind, Permissions};
 pub use publish::{PublishError, PublishWait};
+pub use requests::{DefineSchemaError, FetchSchemaError, RequestId, SelfUpdate, UpdateError};
 pub use subscribe::SubscribeError;
 
 use participants::Participants;
 use publish::Publications;
+use requests::Requests;
 use subscribe::Subscriptions;
 
 /// The protocol number that a client announces in `ClientInfo.protocol`. From 18 on, clients and servers use the
@@ -60,6 +64,7 @@ pub struct Session {
     state: State,
     publications: Publications,
     subscriptions: Subscriptions,
+    requests: Requests,
     participants: Participants,
     token: Option<Arc<str>>,
     counters: SessionCounters,
@@ -80,6 +85,8 @@ pub struct SessionConfig {
     pub unpublish_timeout: Duration,
     /// How long a subscription may take to become live. Servers report no failure, so this is the only end.
     pub subscribe_timeout: Duration,
+    /// How long the answer to a request about schemas, or about the own metadata, may take: 5 s as in LiveKit's clients.
+    pub request_timeout: Duration,
     /// Most remote participants that are remembered; more are skipped and counted.
     pub max_participants: usize,
     /// Most remote tracks that are remembered; more are skipped and counted.
@@ -94,6 +101,7 @@ impl Default for SessionConfig {
             publish_timeout: Duration::from_secs(10),
             unpublish_timeout: Duration::from_secs(10),
             subscribe_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(5),
             max_participants: 10_000,
             max_tracks: 65_535,
         }
@@ -142,6 +150,7 @@ impl Session {
             state: State::Joining { deadline: now + config.join_timeout },
             publications: Publications::default(),
             subscriptions: Subscriptions::default(),
+            requests: Requests::default(),
             participants: Participants::default(),
             token: None,
             counters: SessionCounters::default(),
@@ -235,6 +244,7 @@ impl Session {
         }
         self.publications.handle_timeout(now, &mut self.output);
         self.subscriptions.handle_timeout(now, &mut self.output);
+        self.requests.handle_timeout(now, &mut self.output);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) must be called, `None` after the end.
@@ -244,7 +254,11 @@ impl Session {
             State::Joined(alive) => alive.deadline.min(alive.next_ping),
             State::Ended => return None,
         };
-        let others = [self.publications.poll_timeout(), self.subscriptions.poll_timeout()];
+        let others = [
+            self.publications.poll_timeout(),
+            self.subscriptions.poll_timeout(),
+            self.requests.poll_timeout(),
+        ];
         others.into_iter().flatten().chain([own]).min()
     }
 
@@ -442,9 +456,19 @@ impl Session {
             Response::UnpublishDataTrackResponse(response) => {
                 self.publications.handle_unpublished(response.info, &mut self.counters, &mut self.output);
             }
-            Response::RequestResponse(response) => {
-                self.publications.handle_refused(response, &mut self.counters, &mut self.output);
+            Response::StoreDataBlobResponse(response) => {
+                self.requests.handle_stored(&response, &mut self.counters, &mut self.output);
             }
+            Response::GetDataBlobResponse(response) => {
+                self.requests.handle_fetched(response, &mut self.counters, &mut self.output);
+            }
+            Response::RequestResponse(response) => match response.request {
+                // Those about tracks are known by the handle in the echo, all others by their id.
+                None | Some(Answered::UpdateMetadata(_)) if response.request_id != 0 => {
+                    self.requests.handle_response(response, &mut self.counters, &mut self.output);
+                }
+                _ => self.publications.handle_refused(response, &mut self.counters, &mut self.output),
+            },
             Response::DataTrackSubscriberHandles(handles) => {
                 self.subscriptions.handle_handles(handles, &mut self.counters, &mut self.output);
             }
@@ -485,6 +509,7 @@ impl Session {
         self.state = State::Ended;
         self.publications.handle_end(&mut self.output);
         self.subscriptions.handle_end(&mut self.output);
+        self.requests.handle_end(&mut self.output);
         self.output.push_back(Output::Transport(TransportCommand::Close));
         self.event(Event::Disconnected(why));
     }

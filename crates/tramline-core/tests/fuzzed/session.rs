@@ -8,7 +8,8 @@ use livekit_protocol as proto;
 use prost::Message as _;
 use proto::request_response::Request as Refused;
 use proto::signal_response::Message as Response;
-use tramline_core::session::{Event, Output, Session, SessionConfig};
+use tramline_core::schema::{SchemaEncoding, SchemaId};
+use tramline_core::session::{Event, Output, RequestId, SelfUpdate, Session, SessionConfig};
 use tramline_core::track::TrackOptions;
 use tramline_sim::{Choices, VirtualClock};
 use tramline_wire::{TrackHandle, TrackSid};
@@ -43,6 +44,9 @@ pub(crate) fn check(data: &[u8]) {
                 5 => session.handle_signal_closed(),
                 6 => session.leave(),
                 7 => session.send_offer(String::new(), 1),
+                8 => mirror.request(session.define_schema(now, &schema(), "definition").ok()),
+                9 => mirror.request(session.fetch_schema(now, "robot", &schema()).ok()),
+                10 => mirror.request(session.update_self(now, SelfUpdate::default()).ok()),
                 _ => session.send_candidate(String::new()),
             },
             5 => {
@@ -85,6 +89,7 @@ pub(crate) fn check(data: &[u8]) {
     assert!(session.is_ended() && mirror.ended);
     assert!(!mirror.publications.values().any(|state| *state != Publication::Ended));
     assert!(!mirror.subscriptions.values().any(|state| *state == Subscription::Requested));
+    assert_eq!(mirror.requests, BTreeSet::new());
 }
 
 fn expire(session: &mut Session, clock: &VirtualClock) {
@@ -102,6 +107,8 @@ struct Mirror {
     publications: BTreeMap<TrackHandle, Publication>,
     subscriptions: BTreeMap<TrackSid, Subscription>,
     by_handle: BTreeMap<TrackHandle, TrackSid>,
+    /// Those that were not answered yet.
+    requests: BTreeSet<RequestId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +132,14 @@ impl Mirror {
 
     fn request_subscribe(&mut self, track: &TrackSid) {
         self.subscriptions.entry(track.clone()).or_insert(Subscription::Requested);
+    }
+
+    fn request(&mut self, id: Option<RequestId>) {
+        assert!(id.is_none_or(|id| self.requests.insert(id)), "ids are not used again");
+    }
+
+    fn answered(&mut self, id: RequestId) {
+        assert!(self.requests.remove(&id), "one answer to one request");
     }
 
     fn unsubscribe(&mut self, track: &TrackSid) {
@@ -213,6 +228,9 @@ impl Mirror {
                 self.ended = true;
                 self.by_handle.clear();
             }
+            Event::SchemaDefined { request, .. }
+            | Event::SchemaFetched { request, .. }
+            | Event::SelfUpdated { request, .. } => self.answered(request),
             Event::Connected | Event::RoomChanged(_) => {}
             other => panic!("{other:?} is new to this test"),
         }
@@ -249,6 +267,15 @@ fn track_sid(input: &mut Choices<'_>) -> &'static str {
     input.one_of(&["DTR_a", "DTR_b", "DTR_c", "DTR_d", "DTR_e", "DTR_f", "DTR_g", "TR_a"])
 }
 
+fn schema() -> SchemaId {
+    SchemaId::new("pose", SchemaEncoding::Protobuf)
+}
+
+/// As the first requests of a session have, and those that have none.
+fn request_id(input: &mut Choices<'_>) -> u32 {
+    input.below(6) as u32
+}
+
 fn name(input: &mut Choices<'_>) -> &'static str {
     input.one_of(&["one", "two", "", "three"])
 }
@@ -279,7 +306,7 @@ fn response(input: &mut Choices<'_>) -> Response {
             Response::UnpublishDataTrackResponse(proto::UnpublishDataTrackResponse { info })
         }
         10 => Response::RequestResponse(refusal(input)),
-        _ => match input.below(8) {
+        _ => match input.below(10) {
             0 => Response::Leave(proto::LeaveRequest {
                 reason: i32::from(input.byte()),
                 action: i32::from(input.byte() % 4),
@@ -290,6 +317,16 @@ fn response(input: &mut Choices<'_>) -> Response {
             3 => Response::Trickle(proto::TrickleRequest::default()),
             4 => Response::Answer(proto::SessionDescription::default()),
             5 => Response::Pong(i64::MIN),
+            6 => {
+                let request_id = request_id(input);
+                Response::StoreDataBlobResponse(proto::StoreDataBlobResponse { request_id, key: None })
+            }
+            7 => {
+                let request_id = request_id(input);
+                let contents = input.bytes().to_vec();
+                let blob = Some(proto::DataBlob { key: None, contents });
+                Response::GetDataBlobResponse(proto::GetDataBlobResponse { request_id, blob })
+            }
             _ => Response::PongResp(proto::Pong {
                 last_ping_timestamp: 40 * i64::from(input.byte()),
                 timestamp: i64::MAX,
@@ -349,9 +386,11 @@ fn subscribed(input: &mut Choices<'_>) -> proto::data_track_subscriber_handles::
 fn refusal(input: &mut Choices<'_>) -> proto::RequestResponse {
     let pub_handle = handle(input);
     proto::RequestResponse {
+        request_id: request_id(input),
         reason: i32::from(input.byte() % 16),
-        request: match input.below(4) {
+        request: match input.below(5) {
             0 => None,
+            4 => Some(Refused::UpdateMetadata(proto::UpdateParticipantMetadata::default())),
             1 => Some(Refused::UnpublishDataTrack(proto::UnpublishDataTrackRequest { pub_handle })),
             _ => Some(Refused::PublishDataTrack(proto::PublishDataTrackRequest {
                 pub_handle,

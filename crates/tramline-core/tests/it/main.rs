@@ -5,6 +5,7 @@ mod e2ee_vectors;
 mod frame_line;
 mod packet_vectors;
 mod queue_model;
+mod requests;
 mod room_rules;
 mod session_rules;
 mod signalling;
