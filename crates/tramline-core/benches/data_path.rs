@@ -13,6 +13,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tramline_core::e2ee::{Decryptor, Encryptor, KeyDerivation, KeyOptions, KeyProvider};
 use tramline_core::outbox::Outbox;
 use tramline_core::packetize::Packetizer;
 use tramline_core::queue::{LiveQueue, QueueConfig};
@@ -29,6 +30,25 @@ fn main() {
             let mut packetizer = packetizer();
             measure(FRAMES, |_| {
                 packetizer.packetize(0, &payload, stamped()).map_or(0, |frame| frame.map(black_box).count())
+            })
+        });
+        let (keys, sender) = encrypted();
+        report(&format!("encrypt and packetize, frames of {name}"), || {
+            let mut packetizer = packetizer();
+            let layout = packetizer.layout();
+            measure(FRAMES, |_| {
+                let frame = sender.prepare(&layout, &payload, Some(1)).expect("has a key, fits");
+                packetizer.number(0, frame).map(black_box).count()
+            })
+        });
+        report(&format!("decrypt, frames of {name} (per frame)"), || {
+            let frames: Vec<_> = (0..FRAMES / 4).map(|_| sender.seal(&payload).expect("has a key")).collect();
+            let mut receiver = Decryptor::new(keys.clone(), "robot");
+            let mut frames = frames.into_iter();
+            measure(frames.len(), |_| {
+                let frame = frames.next().expect("as many as counted");
+                black_box(receiver.open(frame.e2ee, frame.payload).expect("the same key"));
+                1
             })
         });
         report(&format!("reassemble, frames of {name}"), || {
@@ -109,6 +129,12 @@ fn messages(payload: &[u8]) -> Vec<Bytes> {
 
 fn packetizer() -> Packetizer {
     Packetizer::new(TrackHandle::FIRST, 0, MAX_PACKET_LEN)
+}
+
+fn encrypted() -> (KeyProvider, Encryptor) {
+    let keys = KeyProvider::new(KeyOptions::default().with_derivation(KeyDerivation::Hkdf));
+    keys.set_shared_key(b"a key of sixteen", 0).expect("not empty");
+    (keys.clone(), Encryptor::new(keys, "robot", [7; 12]))
 }
 
 fn stamped() -> Extensions {
