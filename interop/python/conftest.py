@@ -7,12 +7,12 @@ import logging
 
 import pytest
 
-from harness.official import OfficialPeer
+from harness.official import ON_OUR_LIBRARY, OfficialPeer
 from harness.peer import Peer
+from harness.programs import TramlinePeer, WheelPeer
 from harness.server import Server
-from harness.tramline import TramlinePeer
 
-KINDS = {"official": OfficialPeer, "tramline": TramlinePeer}
+KINDS = {kind.kind: kind for kind in (OfficialPeer, TramlinePeer, WheelPeer)}
 ROOMS = itertools.count(1)
 CLOSE_LIMIT = 15
 
@@ -79,7 +79,10 @@ def server():
     assert server.stop() in (0, None), "the server did not end in order"
 
 
-PAIRS = [("official", "official"), ("official", "tramline"), ("tramline", "official")]
+if ON_OUR_LIBRARY:
+    PAIRS = [("library", "library"), ("library", "wheel"), ("wheel", "library")]
+else:
+    PAIRS = [("official", "official"), ("official", "tramline"), ("tramline", "official")]
 
 
 @pytest.fixture(params=PAIRS, ids=lambda pair: "-to-".join(pair))

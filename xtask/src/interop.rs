@@ -10,25 +10,48 @@ use std::time::Duration;
 use crate::metadata::Metadata;
 use crate::stage::{self, Report, Tally};
 
+/// The variable by which the official Python client is given another native library.
+const LIBRARY: &str = "LIVEKIT_LIB_PATH";
+const LIBRARY_FILE: &str = "liblivekit_ffi.so";
 const CHROMIUM: &str = "/usr/bin/chromium";
 const BUILD_LIMIT: Duration = Duration::from_secs(20 * 60);
 const SETUP_LIMIT: Duration = Duration::from_secs(10 * 60);
 /// Each case has a limit of its own; this one ends a runner that hangs.
 const SUITE_LIMIT: Duration = Duration::from_secs(10 * 60);
 
+/// Which suites to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// The official Python client.
+    pub(crate) python: bool,
+    /// The same on our `liblivekit_ffi`.
+    pub(crate) library: bool,
+    /// The official JavaScript client.
+    pub(crate) chromium: bool,
+}
+
 /// Builds our programs, installs what is missing and runs the suites asked for.
-pub(crate) fn stages(report: &mut Report, total: &mut Tally, python: bool, chromium: bool) {
-    let Some(programs) = report.stage("build programs", build) else {
+pub(crate) fn stages(report: &mut Report, total: &mut Tally, wanted: Wanted) {
+    let Some(programs) = report.stage("build programs", || build(wanted.library)) else {
         return;
     };
-    if python && report.stage("set up Python", set_up_python).is_some() {
-        report.stage("official Python", || {
-            let mut command = Command::new(venv().join("bin/python"));
-            command.args(["-m", "pytest", "-q", "--color=no"]).current_dir(folder().join("python"));
-            suite(&mut command, &programs, total, pytest_tally)
+    let has_python =
+        (wanted.python || wanted.library) && report.stage("set up Python", set_up_python).is_some();
+    let pytest = || {
+        let mut command = Command::new(venv().join("bin/python"));
+        command.args(["-m", "pytest", "-q", "--color=no"]).current_dir(folder().join("python"));
+        command.env_remove(LIBRARY);
+        command
+    };
+    if wanted.python && has_python {
+        report.stage("official Python", || suite(&mut pytest(), &programs, total, pytest_tally));
+    }
+    if wanted.library && has_python {
+        report.stage("Python on our library", || {
+            suite(pytest().env(LIBRARY, programs.join(LIBRARY_FILE)), &programs, total, pytest_tally)
         });
     }
-    if chromium && report.stage("set up Chromium", set_up_chromium).is_some() {
+    if wanted.chromium && report.stage("set up Chromium", set_up_chromium).is_some() {
         report.stage("official JavaScript", || {
             let mut command = Command::new("node");
             command
@@ -61,13 +84,14 @@ fn suite(
     Ok(())
 }
 
-/// Builds the server and the peer program; returns the folder they are in.
-fn build() -> Result<PathBuf, String> {
-    stage::run(
-        &mut stage::cargo(&["build", "--locked", "-p", "tramline-cli", "-p", "tramline-interop-peer"]),
-        BUILD_LIMIT,
-        |_| {},
-    )?;
+/// Builds the server and the peer program, and the library when it is wanted; returns the folder they are in.
+fn build(library: bool) -> Result<PathBuf, String> {
+    let mut command =
+        stage::cargo(&["build", "--locked", "-p", "tramline-cli", "-p", "tramline-interop-peer"]);
+    if library {
+        command.args(["-p", "tramline-livekit-ffi"]);
+    }
+    stage::run(&mut command, BUILD_LIMIT, |_| {})?;
     Ok(Metadata::load()?.target_directory.join("debug"))
 }
 

@@ -14,14 +14,16 @@ enum Stage {
     Check,
     Rust,
     Python,
+    Ffi,
     Chromium,
 }
 
 /// The name on the command line, whether it needs official clients, and what it is.
-const STAGES: [(Stage, &str, bool, &str); 4] = [
+const STAGES: [(Stage, &str, bool, &str); 5] = [
     (Stage::Check, "check", false, "what `cargo xtask check` does"),
     (Stage::Rust, "rust", false, "unit, integration and doc tests, fuzz corpora replayed"),
     (Stage::Python, "python", true, "the official Python client"),
+    (Stage::Ffi, "ffi", true, "the official Python client on our liblivekit_ffi"),
     (Stage::Chromium, "chromium", true, "the official JavaScript client in Chromium"),
 ];
 
@@ -79,10 +81,13 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     if options.offline {
         println!("\nofficial clients: left out, --offline");
     }
-    let python = options.wants(Stage::Python);
-    let chromium = options.wants(Stage::Chromium);
-    if python || chromium {
-        interop::stages(&mut report, &mut total, python, chromium);
+    let wanted = interop::Wanted {
+        python: options.wants(Stage::Python),
+        library: options.wants(Stage::Ffi),
+        chromium: options.wants(Stage::Chromium),
+    };
+    if wanted.python || wanted.library || wanted.chromium {
+        interop::stages(&mut report, &mut total, wanted);
     }
 
     let outcome = report.finish();
@@ -134,14 +139,14 @@ mod tests {
     fn offline_leaves_out_official_clients_only() {
         let options = parse(&["--offline"]).expect("a known option");
         let wanted = STAGES.map(|(stage, ..)| options.wants(stage));
-        assert_eq!(wanted, [true, true, false, false]);
+        assert_eq!(wanted, [true, true, false, false, false]);
     }
 
     #[test]
     fn only_takes_stages_by_name_and_refuses_others() {
         let options = parse(&["--only", "chromium", "--only", "rust"]).expect("known stages");
         let wanted = STAGES.map(|(stage, ..)| options.wants(stage));
-        assert_eq!(wanted, [false, true, false, true]);
+        assert_eq!(wanted, [false, true, false, false, true]);
         assert!(parse(&["--only", "nothing"]).unwrap_err().contains("there is no stage nothing"));
         assert!(parse(&["--only"]).is_err());
         assert!(parse(&["--fast"]).is_err());

@@ -59,11 +59,7 @@ impl DriverThread {
                 runtime.block_on(async { make().await });
             }
         };
-        #[cfg(unix)]
-        let handle =
-            posix::with_signals_blocked(|| thread::Builder::new().name(name.to_owned()).spawn(body))?;
-        #[cfg(not(unix))]
-        let handle = thread::Builder::new().name(name.to_owned()).spawn(body)?;
+        let handle = spawn_thread(name, body)?;
         Ok(Self { handle, spent })
     }
 
@@ -98,6 +94,18 @@ impl DriverThread {
     pub fn join(self) -> bool {
         self.handle.join().is_ok()
     }
+}
+
+/// Starts a thread without a runtime, named and deaf to signals as those of [`DriverThread`] are.
+///
+/// # Errors
+/// The operating system gave no thread.
+pub fn spawn_thread(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    let start = || thread::Builder::new().name(name.to_owned()).spawn(body);
+    #[cfg(unix)]
+    return posix::with_signals_blocked(start);
+    #[cfg(not(unix))]
+    start()
 }
 
 /// The future in hand may not wait for a name look-up that hangs, so the runtime never joins its helpers.

@@ -416,7 +416,9 @@ impl Driver {
             Event::ParticipantChanged { before, after } => {
                 self.members.handle_participant_changed(&before, after)
             }
-            Event::ParticipantLeft { participant, .. } => self.members.handle_participant_left(&participant),
+            Event::ParticipantLeft { participant, reason } => {
+                self.members.handle_participant_left(&participant, reason);
+            }
             Event::TrackPublished { publisher, track } => {
                 self.members.handle_track_published(&publisher, track)
             }

@@ -61,7 +61,7 @@ pub use participant::{
     LocalParticipant, Participant, ParticipantIdentity, ParticipantKind, Permissions, RemoteParticipant,
 };
 pub use remote_track::RemoteDataTrack;
-pub use room::{ConnectionState, Room};
+pub use room::{ConnectionState, Room, RoomInfo};
 pub use stats::{
     DropReason, Drops, LocalTrackStats, PeerStats, RemoteTrackStats, RoomStats, StreamStats, UdpCounters,
 };

@@ -13,6 +13,7 @@ pub use tramline_core::session::{ParticipantKind, Permissions};
 use tramline_wire::{ParticipantSid, TrackSid};
 
 use crate::{
+    DisconnectReason,
     error::PublishError,
     link::{Link, ToDriver, lock},
     local_track::LocalDataTrack,
@@ -143,6 +144,12 @@ same_for_all! {
     kind -> ParticipantKind;
     /// What it may do.
     permissions -> Permissions;
+    /// Whether its data connection is up.
+    is_active -> bool;
+    /// When it joined, in milliseconds since 1970 by the server's clock.
+    joined_at_ms -> i64;
+    /// The generation of client-to-client protocols that its client speaks.
+    client_protocol -> i32;
 }
 
 impl Participant {
@@ -210,6 +217,12 @@ impl RemoteParticipant {
         Self { state: Arc::new(ParticipantState::new(snapshot)) }
     }
 
+    /// Why it left, as far as the server says; `None` while it is there.
+    #[must_use]
+    pub fn disconnect_reason(&self) -> Option<DisconnectReason> {
+        *lock(&self.state.disconnect_reason)
+    }
+
     /// The tracks that it publishes, by name.
     #[must_use]
     pub fn data_tracks(&self) -> HashMap<String, RemoteDataTrack> {
@@ -221,6 +234,10 @@ impl RemoteParticipant {
 
     pub(crate) fn update(&self, snapshot: Arc<Snapshot>) {
         self.state.update(snapshot);
+    }
+
+    pub(crate) fn set_disconnected(&self, reason: DisconnectReason) {
+        *lock(&self.state.disconnect_reason) = Some(reason);
     }
 
     pub(crate) fn add_track(&self, track: RemoteDataTrack) {
@@ -249,6 +266,7 @@ struct ParticipantState {
     identity: ParticipantIdentity,
     newest: Mutex<Arc<Snapshot>>,
     tracks: Mutex<BTreeMap<TrackSid, RemoteDataTrack>>,
+    disconnect_reason: Mutex<Option<DisconnectReason>>,
 }
 
 impl ParticipantState {
@@ -257,6 +275,7 @@ impl ParticipantState {
             identity: Arc::clone(&snapshot.identity).into(),
             newest: Mutex::new(snapshot),
             tracks: Mutex::default(),
+            disconnect_reason: Mutex::default(),
         }
     }
 
@@ -294,6 +313,18 @@ impl ParticipantState {
 
     fn permissions(&self) -> Permissions {
         self.newest().permissions
+    }
+
+    fn is_active(&self) -> bool {
+        self.newest().is_active
+    }
+
+    fn joined_at_ms(&self) -> i64 {
+        self.newest().joined_at_ms
+    }
+
+    fn client_protocol(&self) -> i32 {
+        self.newest().client_protocol
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>, kind: &str) -> fmt::Result {

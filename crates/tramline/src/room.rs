@@ -11,7 +11,7 @@ use std::{
 };
 
 use tokio::sync::oneshot;
-use tramline_core::session::RoomInfo;
+pub use tramline_core::session::RoomInfo;
 use tramline_net::runtime::DriverThread;
 use tramline_wire::RoomSid;
 
@@ -117,6 +117,12 @@ impl Room {
     #[must_use]
     pub fn num_participants(&self) -> u32 {
         lock(&self.roster.room).num_participants
+    }
+
+    /// Everything the server says of the room.
+    #[must_use]
+    pub fn info(&self) -> RoomInfo {
+        lock(&self.roster.room).clone()
     }
 
     /// Whether the room is usable.

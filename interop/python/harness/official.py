@@ -1,14 +1,22 @@
-"""The official Python client as a peer, single peer connection."""
+"""The official Python client as a peer, single peer connection.
+
+It loads the native library that it comes with, or the one that `LIVEKIT_LIB_PATH` names: ours.
+"""
 
 import asyncio
+import os
 
 from livekit import rtc
 
 from .peer import Frame, Peer, Refused, RemoteTrack, Stream
 
 
+LIBRARY = "LIVEKIT_LIB_PATH"
+ON_OUR_LIBRARY = LIBRARY in os.environ
+
+
 class OfficialStream(Stream):
-    may_lose = True
+    may_lose = not ON_OUR_LIBRARY
 
     def __init__(self, inner: rtc.DataTrackStream) -> None:
         self.inner = inner
@@ -22,7 +30,8 @@ class OfficialStream(Stream):
 
 
 class OfficialPeer(Peer):
-    kind = "official"
+    kind = "library" if ON_OUR_LIBRARY else "official"
+    sends_empty_frames = ON_OUR_LIBRARY
 
     def __init__(self) -> None:
         self.room = rtc.Room()

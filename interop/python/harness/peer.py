@@ -69,6 +69,8 @@ class Stream(abc.ABC):
 class Peer(abc.ABC):
     """One participant in one room."""
 
+    sends_empty_frames = True
+
     @abc.abstractmethod
     async def connect(self, url: str, token: str) -> None: ...
 

@@ -191,6 +191,18 @@ pub struct RoomInfo {
     pub metadata: String,
     /// How many participants the server counts; some seconds old.
     pub num_participants: u32,
+    /// How many of them publish something; some seconds old.
+    pub num_publishers: u32,
+    /// How many there may be; 0 when there is no limit.
+    pub max_participants: u32,
+    /// When it was created, in milliseconds since 1970 by the server's clock.
+    pub created_at_ms: i64,
+    /// Seconds that it stays when nobody has come yet.
+    pub empty_timeout_secs: u32,
+    /// Seconds that it stays after the last participant has gone.
+    pub departure_timeout_secs: u32,
+    /// Whether the server records it.
+    pub is_recorded: bool,
 }
 
 impl RoomInfo {
@@ -199,7 +211,23 @@ impl RoomInfo {
         if sid.is_none() && !room.sid.is_empty() {
             counters.malformed += 1;
         }
-        Self { sid, name: room.name, metadata: room.metadata, num_participants: room.num_participants }
+        let created_at_ms = match room.creation_time_ms {
+            // Older servers send seconds only.
+            0 => room.creation_time.saturating_mul(1000),
+            millis => millis,
+        };
+        Self {
+            sid,
+            name: room.name,
+            metadata: room.metadata,
+            num_participants: room.num_participants,
+            num_publishers: room.num_publishers,
+            max_participants: room.max_participants,
+            created_at_ms,
+            empty_timeout_secs: room.empty_timeout,
+            departure_timeout_secs: room.departure_timeout,
+            is_recorded: room.active_recording,
+        }
     }
 }
 

@@ -108,9 +108,10 @@ impl Members {
         }
     }
 
-    pub(super) fn handle_participant_left(&mut self, snapshot: &Snapshot) {
+    pub(super) fn handle_participant_left(&mut self, snapshot: &Snapshot, reason: DisconnectReason) {
         let Some(roster) = &self.roster else { return };
         if let Some(participant) = lock(&roster.remotes).remove(&*snapshot.identity) {
+            participant.set_disconnected(reason);
             self.events.push(RoomEvent::ParticipantDisconnected(participant));
         }
     }

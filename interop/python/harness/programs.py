@@ -1,6 +1,9 @@
-"""Our Rust SDK as a peer: the program `tramline-interop-peer` (`TRAMLINE_PEER`), one participant per process.
+"""Peers that are programs of their own, one participant per process.
 
-It takes one JSON object a line on stdin, `{"id", "op", …}`, and answers each with one line on stdout,
+`TramlinePeer` is our Rust SDK: the program `tramline-interop-peer` (`TRAMLINE_PEER`). `WheelPeer` is the official client on the library that
+it comes with, for runs in which this process has it on ours.
+
+Such a program takes one JSON object a line on stdin, `{"id", "op", …}`, and answers each with one line on stdout,
 `{"id", "ok": …}` or `{"id", "error": text}`, in any order: an operation that waits holds up no other.
 """
 
@@ -9,16 +12,19 @@ import base64
 import itertools
 import json
 import os
+import sys
 
+from .official import LIBRARY
 from .peer import Frame, Peer, Refused, RemoteTrack, Stream
 
 LINE_LIMIT = 4 * 1024 * 1024
 
 
-class TramlineStream(Stream):
-    def __init__(self, peer: "TramlinePeer", number: int) -> None:
+class ProgramStream(Stream):
+    def __init__(self, peer: "ProgramPeer", number: int, may_lose: bool) -> None:
         self.peer = peer
         self.number = number
+        self.may_lose = may_lose
 
     async def next(self) -> Frame | None:
         frame = await self.peer._call("read", stream=self.number)
@@ -31,8 +37,15 @@ class TramlineStream(Stream):
         await self.peer._call("close_stream", stream=self.number)
 
 
-class TramlinePeer(Peer):
-    kind = "tramline"
+class ProgramPeer(Peer):
+    may_lose = False
+    """Whether streams of this client lose frames by themselves."""
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def environment(self) -> dict[str, str]:
+        return dict(os.environ)
 
     def __init__(self) -> None:
         self.process: asyncio.subprocess.Process | None = None
@@ -42,7 +55,8 @@ class TramlinePeer(Peer):
 
     async def _start(self) -> None:
         self.process = await asyncio.create_subprocess_exec(
-            os.environ["TRAMLINE_PEER"],
+            *self.command(),
+            env=self.environment(),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=LINE_LIMIT,
@@ -94,7 +108,7 @@ class TramlinePeer(Peer):
 
     async def subscribe(self, track: RemoteTrack, buffer_size: int | None = None) -> Stream:
         number = await self._call("subscribe", sid=track.sid, buffer_size=buffer_size)
-        return TramlineStream(self, number)
+        return ProgramStream(self, number, self.may_lose)
 
     async def participant(self, identity: str) -> dict:
         return await self._call("participant", identity=identity)
@@ -115,3 +129,22 @@ class TramlinePeer(Peer):
             status = await self.process.wait()
             await self.reader
         assert status == 0, f"the peer program ended with {status}"
+
+
+class TramlinePeer(ProgramPeer):
+    kind = "tramline"
+
+    def command(self) -> list[str]:
+        return [os.environ["TRAMLINE_PEER"]]
+
+
+class WheelPeer(ProgramPeer):
+    kind = "wheel"
+    may_lose = True
+    sends_empty_frames = False
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "harness.program"]
+
+    def environment(self) -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if name != LIBRARY}

@@ -1,0 +1,109 @@
+//! From the SDK's types to messages.
+
+use std::collections::BTreeMap;
+
+use tramline::{DisconnectReason, ParticipantIdentity, ParticipantKind, Permissions, RemoteParticipant};
+
+use crate::{handle::Handle, proto};
+
+pub(crate) fn owned(id: Handle) -> proto::FfiOwnedHandle {
+    proto::FfiOwnedHandle { id }
+}
+
+pub(crate) fn room_info(room: &tramline::Room) -> proto::RoomInfo {
+    let info = room.info();
+    proto::RoomInfo {
+        sid: info.sid.map(|sid| sid.as_str().to_owned()),
+        name: info.name,
+        metadata: info.metadata,
+        lossy_dc_buffered_amount_low_threshold: 0,
+        reliable_dc_buffered_amount_low_threshold: 0,
+        empty_timeout: info.empty_timeout_secs,
+        departure_timeout: info.departure_timeout_secs,
+        max_participants: info.max_participants,
+        creation_time: info.created_at_ms,
+        num_participants: info.num_participants,
+        num_publishers: info.num_publishers,
+        active_recording: info.is_recorded,
+    }
+}
+
+/// Makes [`ParticipantInfo`](proto::ParticipantInfo) of either kind of participant; they have the same methods and no common type.
+macro_rules! participant_info {
+    ($participant:expr) => {{
+        let participant = $participant;
+        $crate::proto::ParticipantInfo {
+            sid: participant.sid().as_str().to_owned(),
+            name: participant.name(),
+            identity: participant.identity().as_str().to_owned(),
+            state: match participant.is_active() {
+                true => $crate::proto::ParticipantState::Active,
+                false => $crate::proto::ParticipantState::Joined,
+            } as i32,
+            metadata: participant.metadata(),
+            attributes: participant
+                .attributes()
+                .into_iter()
+                .map(|(key, value)| $crate::proto::participant_info::AttributesEntry {
+                    key: Some(key),
+                    value: Some(value),
+                })
+                .collect(),
+            kind: $crate::convert::kind(participant.kind()) as i32,
+            disconnect_reason: $crate::proto::DisconnectReason::UnknownReason as i32,
+            joined_at: participant.joined_at_ms(),
+            permission: Some($crate::convert::permission(participant.permissions())),
+            client_protocol: participant.client_protocol(),
+        }
+    }};
+}
+pub(crate) use participant_info;
+
+pub(crate) fn kind(kind: ParticipantKind) -> proto::ParticipantKind {
+    match kind {
+        ParticipantKind::Ingress => proto::ParticipantKind::Ingress,
+        ParticipantKind::Egress => proto::ParticipantKind::Egress,
+        ParticipantKind::Sip => proto::ParticipantKind::Sip,
+        ParticipantKind::Agent => proto::ParticipantKind::Agent,
+        _ => proto::ParticipantKind::Standard,
+    }
+}
+
+pub(crate) fn permission(permissions: Permissions) -> proto::ParticipantPermission {
+    proto::ParticipantPermission {
+        can_subscribe: permissions.can_subscribe,
+        can_publish: permissions.can_publish,
+        can_publish_data: permissions.can_publish_data,
+        hidden: permissions.hidden,
+        can_update_metadata: permissions.can_update_own_metadata,
+        can_subscribe_metrics: false,
+        can_manage_agent_session: false,
+    }
+}
+
+pub(crate) fn attributes(attributes: BTreeMap<String, String>) -> Vec<proto::AttributesEntry> {
+    attributes.into_iter().map(|(key, value)| proto::AttributesEntry { key, value }).collect()
+}
+
+/// Both sides have LiveKit's numbers.
+pub(crate) fn reason(reason: DisconnectReason) -> i32 {
+    reason.to_wire()
+}
+
+pub(crate) fn owned_remote(handle: Handle, participant: &RemoteParticipant) -> proto::OwnedParticipant {
+    proto::OwnedParticipant { handle: owned(handle), info: participant_info!(participant) }
+}
+
+pub(crate) fn track_info(info: &tramline::DataTrackInfo) -> proto::DataTrackInfo {
+    proto::DataTrackInfo {
+        name: info.name().to_owned(),
+        sid: info.sid().as_str().to_owned(),
+        uses_e2ee: info.uses_e2ee(),
+        schema: None,
+        frame_encoding: None,
+    }
+}
+
+pub(crate) fn text(identity: &ParticipantIdentity) -> String {
+    identity.as_str().to_owned()
+}

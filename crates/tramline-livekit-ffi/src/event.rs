@@ -1,0 +1,188 @@
+//! What happens in one room, told in order on a thread of its own.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
+
+use tramline::{
+    DisconnectReason, Participant, ParticipantIdentity, ParticipantSid, RemoteDataTrack, RemoteParticipant,
+    RoomEvent, RoomEvents,
+};
+
+use crate::{
+    client::{Client, handles},
+    convert,
+    handle::{Handle, Object},
+    proto::{self, ffi_event, room_event::Message as Event},
+    room::RoomEntry,
+};
+
+/// Tells the wrapper what happens in a room.
+///
+/// Wrappers keep a list of participants of their own and do not forgive a participant that comes twice or goes without having come, so the
+/// list is kept here as well: who was there at the join is in the answer to it, whatever the room's events say.
+pub(crate) struct Listener {
+    client: Arc<Client>,
+    handle: Handle,
+    room: Weak<RoomEntry>,
+    known: HashMap<ParticipantIdentity, ParticipantSid>,
+}
+
+impl Listener {
+    pub(crate) fn new(
+        client: Arc<Client>,
+        handle: Handle,
+        room: Weak<RoomEntry>,
+        known: HashMap<ParticipantIdentity, ParticipantSid>,
+    ) -> Self {
+        Self { client, handle, room, known }
+    }
+
+    /// Runs until the room is over, and says so.
+    pub(crate) fn run(mut self, mut events: RoomEvents) {
+        self.tell_state(proto::ConnectionState::ConnConnected);
+        let mut reason = DisconnectReason::Unknown;
+        // The thread drives no runtime, so that it may block.
+        while let Ok(Some(event)) = tramline::block_on(events.recv()) {
+            match event {
+                RoomEvent::Disconnected { reason: why, detail } => {
+                    tracing::debug!(%why, detail, "the room is over");
+                    reason = why;
+                }
+                event => self.tell_event(event),
+            }
+        }
+        self.tell_state(proto::ConnectionState::ConnDisconnected);
+        self.tell(Event::Disconnected(proto::Disconnected { reason: convert::reason(reason) }));
+        self.tell(Event::Eos(proto::RoomEos {}));
+    }
+
+    fn tell_event(&mut self, event: RoomEvent) {
+        match event {
+            RoomEvent::ParticipantConnected(participant) => self.tell_connected(&participant),
+            RoomEvent::ParticipantDisconnected(participant) => self.tell_disconnected(&participant),
+            RoomEvent::ParticipantMetadataChanged { participant, metadata, .. } => {
+                self.tell_change(&participant, |participant_identity| {
+                    Event::ParticipantMetadataChanged(proto::ParticipantMetadataChanged {
+                        participant_identity,
+                        metadata,
+                    })
+                });
+            }
+            RoomEvent::ParticipantNameChanged { participant, name, .. } => {
+                self.tell_change(&participant, |participant_identity| {
+                    Event::ParticipantNameChanged(proto::ParticipantNameChanged {
+                        participant_identity,
+                        name,
+                    })
+                });
+            }
+            RoomEvent::ParticipantAttributesChanged { participant, changed_attributes } => {
+                let attributes = convert::attributes(participant.attributes());
+                self.tell_change(&participant, |participant_identity| {
+                    Event::ParticipantAttributesChanged(proto::ParticipantAttributesChanged {
+                        participant_identity,
+                        attributes,
+                        changed_attributes: convert::attributes(changed_attributes),
+                    })
+                });
+            }
+            RoomEvent::ParticipantPermissionsChanged { participant } => {
+                let permission = convert::permission(participant.permissions());
+                self.tell_change(&participant, |participant_identity| {
+                    Event::ParticipantPermissionChanged(proto::ParticipantPermissionChanged {
+                        participant_identity,
+                        permission: Some(permission),
+                    })
+                });
+            }
+            RoomEvent::DataTrackPublished(track) => self.tell_published(&track),
+            RoomEvent::DataTrackUnpublished(track) => {
+                let sid = track.info().sid().as_str().to_owned();
+                self.tell(Event::DataTrackUnpublished(proto::DataTrackUnpublished { sid }));
+            }
+            RoomEvent::RoomMetadataChanged { metadata, .. } => {
+                self.tell(Event::RoomMetadataChanged(proto::RoomMetadataChanged { metadata }));
+                if let Some(room) = self.room.upgrade() {
+                    self.tell(Event::RoomUpdated(convert::room_info(room.room())));
+                }
+            }
+            RoomEvent::EventsLost { count } => {
+                tracing::warn!(count, "the callback was too slow: events of what came and went are left out");
+            }
+            // Pushing on it says so.
+            RoomEvent::LocalDataTrackUnpublished(track) => {
+                tracing::debug!(track = track.name(), "the server ended a track");
+            }
+            other => tracing::debug!(?other, "an event without a message"),
+        }
+    }
+
+    fn tell_connected(&mut self, participant: &RemoteParticipant) {
+        let (identity, sid) = (participant.identity(), participant.sid());
+        match self.known.insert(identity.clone(), sid.clone()) {
+            // Told in the answer to the join.
+            Some(before) if before == sid => return,
+            Some(_) => self.tell_gone(&identity, DisconnectReason::DuplicateIdentity),
+            None => {}
+        }
+        let handle = handles().insert(Object::RemoteParticipant(participant.clone()));
+        let info = convert::owned_remote(handle, participant);
+        self.tell(Event::ParticipantConnected(proto::ParticipantConnected { info }));
+        if participant.is_active() {
+            let participant_identity = convert::text(&identity);
+            self.tell(Event::ParticipantActive(proto::ParticipantActive { participant_identity }));
+        }
+    }
+
+    fn tell_disconnected(&mut self, participant: &RemoteParticipant) {
+        let identity = participant.identity();
+        // A later stay of the same identity may be known already.
+        if self.known.get(&identity) == Some(&participant.sid()) {
+            self.known.remove(&identity);
+            let reason = participant.disconnect_reason().unwrap_or(DisconnectReason::Unknown);
+            self.tell_gone(&identity, reason);
+        }
+    }
+
+    fn tell_gone(&self, identity: &ParticipantIdentity, reason: DisconnectReason) {
+        self.tell(Event::ParticipantDisconnected(proto::ParticipantDisconnected {
+            participant_identity: convert::text(identity),
+            disconnect_reason: convert::reason(reason),
+        }));
+    }
+
+    /// Something about a participant that the wrapper knows.
+    fn tell_change(&self, participant: &Participant, event: impl FnOnce(String) -> Event) {
+        let is_known = match participant {
+            Participant::Remote(participant) => {
+                self.known.get(&participant.identity()) == Some(&participant.sid())
+            }
+            _ => true,
+        };
+        if is_known {
+            self.tell(event(convert::text(&participant.identity())));
+        }
+    }
+
+    fn tell_published(&self, track: &RemoteDataTrack) {
+        let handle = handles().insert(Object::RemoteTrack(track.clone()));
+        self.tell(Event::DataTrackPublished(proto::DataTrackPublished {
+            track: proto::OwnedRemoteDataTrack {
+                handle: convert::owned(handle),
+                info: convert::track_info(track.info()),
+                publisher_identity: convert::text(track.publisher_identity()),
+            },
+        }));
+    }
+
+    fn tell_state(&self, state: proto::ConnectionState) {
+        self.tell(Event::ConnectionStateChanged(proto::ConnectionStateChanged { state: state as i32 }));
+    }
+
+    fn tell(&self, message: Event) {
+        let event = proto::RoomEvent { room_handle: self.handle, message: Some(message) };
+        self.client.emit(ffi_event::Message::RoomEvent(event));
+    }
+}

@@ -1,0 +1,160 @@
+//! What wrappers hold: numbers that stand for responses and objects.
+
+use std::{
+    collections::HashMap,
+    mem,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tramline::{LocalDataTrack, LocalParticipant, RemoteDataTrack, RemoteParticipant};
+
+use crate::{room::RoomEntry, subscription::StreamEntry};
+
+/// The number of an object or a response. Never 0, never used twice in a process, also not after a dispose: wrappers drop what they held
+/// before it whenever they like.
+pub(crate) type Handle = u64;
+
+/// What a handle stands for. Dropping it ends it.
+#[derive(Clone)]
+pub(crate) enum Object {
+    Room(Arc<RoomEntry>),
+    /// With its room, so that a participant of a room that was left says so.
+    LocalParticipant(LocalParticipant),
+    /// Wrappers only drop it.
+    RemoteParticipant(#[allow(dead_code, reason = "held for its owner")] RemoteParticipant),
+    LocalTrack(LocalDataTrack),
+    RemoteTrack(RemoteDataTrack),
+    Stream(Arc<StreamEntry>),
+}
+
+/// All handles of the process. Outlives each client: a response is read after the dispose that it answers.
+pub(crate) struct Handles {
+    last: AtomicU64,
+    objects: Mutex<HashMap<Handle, Object>>,
+    responses: Mutex<HashMap<Handle, Vec<u8>>>,
+}
+
+/// A response in its place.
+pub(crate) struct Reply {
+    pub(crate) handle: Handle,
+    pub(crate) data: *const u8,
+    pub(crate) len: usize,
+}
+
+impl Handles {
+    pub(crate) fn new() -> Self {
+        Self { last: AtomicU64::new(0), objects: Mutex::default(), responses: Mutex::default() }
+    }
+
+    /// A number for an object that is stored, or only announced, under it.
+    pub(crate) fn reserve(&self) -> Handle {
+        self.last.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(crate) fn insert(&self, object: Object) -> Handle {
+        let handle = self.reserve();
+        self.insert_at(handle, object);
+        handle
+    }
+
+    pub(crate) fn insert_at(&self, handle: Handle, object: Object) {
+        lock(&self.objects).insert(handle, object);
+    }
+
+    pub(crate) fn find(&self, handle: Handle) -> Option<Object> {
+        lock(&self.objects).get(&handle).cloned()
+    }
+
+    pub(crate) fn room(&self, handle: Handle) -> Option<Arc<RoomEntry>> {
+        match self.find(handle) {
+            Some(Object::Room(room)) => Some(room),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn rooms(&self) -> Vec<Arc<RoomEntry>> {
+        let objects = lock(&self.objects);
+        let rooms = objects.values().filter_map(|object| match object {
+            Object::Room(room) => Some(Arc::clone(room)),
+            _ => None,
+        });
+        rooms.collect()
+    }
+
+    pub(crate) fn local_participant(&self, handle: Handle) -> Option<LocalParticipant> {
+        match self.find(handle) {
+            Some(Object::LocalParticipant(participant)) => Some(participant),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn local_track(&self, handle: Handle) -> Option<LocalDataTrack> {
+        match self.find(handle) {
+            Some(Object::LocalTrack(track)) => Some(track),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn remote_track(&self, handle: Handle) -> Option<RemoteDataTrack> {
+        match self.find(handle) {
+            Some(Object::RemoteTrack(track)) => Some(track),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn stream(&self, handle: Handle) -> Option<Arc<StreamEntry>> {
+        match self.find(handle) {
+            Some(Object::Stream(stream)) => Some(stream),
+            _ => None,
+        }
+    }
+
+    /// Keeps a response for the wrapper to read.
+    pub(crate) fn reply(&self, response: Vec<u8>) -> Reply {
+        let reply = Reply { handle: self.reserve(), data: response.as_ptr(), len: response.len() };
+        lock(&self.responses).insert(reply.handle, response);
+        reply
+    }
+
+    pub(crate) fn remove(&self, handle: Handle) -> bool {
+        if lock(&self.responses).remove(&handle).is_some() {
+            return true;
+        }
+        // What an object does at its end, it does outside the lock.
+        let object = lock(&self.objects).remove(&handle);
+        if let Some(Object::Stream(stream)) = &object {
+            stream.close();
+        }
+        object.is_some()
+    }
+
+    /// Lets go of all objects. Responses are read later.
+    pub(crate) fn clear_objects(&self) {
+        let objects = mem::take(&mut *lock(&self.objects));
+        for object in objects.values() {
+            if let Object::Stream(stream) = object {
+                stream.close();
+            }
+        }
+    }
+
+    /// In a process that was forked off: the objects belong to threads that are not here, so they are left where they are. False when the
+    /// fork caught another thread in the middle of a change.
+    pub(crate) fn forget_all(&self) -> bool {
+        let (Ok(mut objects), Ok(mut responses)) = (self.objects.try_lock(), self.responses.try_lock())
+        else {
+            return false;
+        };
+        mem::forget(mem::take(&mut *objects));
+        mem::forget(mem::take(&mut *responses));
+        true
+    }
+}
+
+/// A panic elsewhere leaves these maps whole.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,93 @@
+//! Local tracks.
+
+use std::sync::Arc;
+
+use tramline::{DataTrackFrame, DataTrackOptions, LocalDataTrack, PushFrameError};
+
+use crate::{
+    client::{Client, handles},
+    convert,
+    handle::Object,
+    proto::{self, ffi_event, publish_data_track_callback::Result as Outcome},
+};
+
+pub(crate) fn publish(
+    client: &Arc<Client>,
+    request: proto::PublishDataTrackRequest,
+) -> proto::PublishDataTrackResponse {
+    let async_id = client.async_id(request.request_async_id);
+    let participant = handles().local_participant(request.local_participant_handle);
+    let options = DataTrackOptions::new(request.options.name);
+    let job = {
+        let client = Arc::clone(client);
+        async move {
+            let result = match participant {
+                Some(participant) => match participant.publish_data_track(options).await {
+                    Ok(track) => Outcome::Track(announce(track)),
+                    Err(error) => Outcome::Error(proto::PublishDataTrackError {
+                        code: code(error.code()),
+                        message: error.to_string(),
+                    }),
+                },
+                None => Outcome::Error(proto::PublishDataTrackError {
+                    code: proto::PublishDataTrackErrorCode::InvalidHandle as i32,
+                    message: "the handle is no local participant's".to_owned(),
+                }),
+            };
+            client.emit(ffi_event::Message::PublishDataTrack(proto::PublishDataTrackCallback {
+                async_id,
+                result: Some(result),
+            }));
+        }
+    };
+    client.spawn(job);
+    proto::PublishDataTrackResponse { async_id }
+}
+
+fn announce(track: LocalDataTrack) -> proto::OwnedLocalDataTrack {
+    let info = convert::track_info(track.info());
+    let handle = convert::owned(handles().insert(Object::LocalTrack(track)));
+    proto::OwnedLocalDataTrack { handle, info }
+}
+
+pub(crate) fn try_push(request: proto::LocalDataTrackTryPushRequest) -> proto::LocalDataTrackTryPushResponse {
+    let error = match handles().local_track(request.track_handle) {
+        Some(track) => {
+            let mut frame = DataTrackFrame::new(request.frame.payload);
+            if let Some(timestamp) = request.frame.user_timestamp {
+                frame = frame.with_user_timestamp(timestamp);
+            }
+            track.try_push(frame).err().map(|error| push_error(&error))
+        }
+        None => Some(proto::LocalDataTrackTryPushError {
+            code: proto::LocalDataTrackTryPushErrorCode::InvalidHandle as i32,
+            message: "the handle is no local data track's".to_owned(),
+        }),
+    };
+    proto::LocalDataTrackTryPushResponse { error }
+}
+
+fn push_error(error: &PushFrameError) -> proto::LocalDataTrackTryPushError {
+    proto::LocalDataTrackTryPushError { code: code(error.code()), message: error.to_string() }
+}
+
+pub(crate) fn unpublish(
+    request: &proto::LocalDataTrackUnpublishRequest,
+) -> proto::LocalDataTrackUnpublishResponse {
+    if let Some(track) = handles().local_track(request.track_handle) {
+        track.unpublish();
+    }
+    proto::LocalDataTrackUnpublishResponse {}
+}
+
+pub(crate) fn is_published(
+    request: &proto::LocalDataTrackIsPublishedRequest,
+) -> proto::LocalDataTrackIsPublishedResponse {
+    let track = handles().local_track(request.track_handle);
+    proto::LocalDataTrackIsPublishedResponse { is_published: track.is_some_and(|track| track.is_published()) }
+}
+
+/// The SDK has LiveKit's numbers.
+fn code(code: u32) -> i32 {
+    i32::try_from(code).unwrap_or_default()
+}
