@@ -77,3 +77,11 @@ pub use tramline_wire::{ParticipantSid, RoomSid, SidError, TrackSid as DataTrack
 pub fn block_on<F: Future>(future: F) -> Result<F::Output, BlockError> {
     tramline_net::runtime::block_on(future, None)
 }
+
+/// As [`block_on`], for at most `timeout`; the future is dropped then.
+///
+/// # Errors
+/// The time went by, or the thread drives a tokio runtime, which this would freeze.
+pub fn block_on_for<F: Future>(future: F, timeout: std::time::Duration) -> Result<F::Output, BlockError> {
+    tramline_net::runtime::block_on(future, Some(timeout))
+}

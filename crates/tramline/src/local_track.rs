@@ -57,14 +57,27 @@ impl LocalDataTrack {
     /// whole queue), or there is no room. Refusals are logged too, at most every five seconds per track.
     pub fn try_push(&self, frame: impl Into<DataTrackFrame>) -> Result<(), PushFrameError> {
         let frame = frame.into();
-        match self.handle.track.push(&frame, Admission::AsPublished) {
+        self.try_push_bytes(frame.payload(), frame.user_timestamp())
+            .map_err(|reason| PushFrameError::new(frame, reason))
+    }
+
+    /// As [`try_push`](Self::try_push), for bytes that stay the caller's: they are copied once, into the packets that leave.
+    ///
+    /// # Errors
+    /// As [`try_push`](Self::try_push).
+    pub fn try_push_bytes(
+        &self,
+        payload: &[u8],
+        user_timestamp: Option<u64>,
+    ) -> Result<(), PushFrameErrorReason> {
+        match self.handle.track.push(payload, user_timestamp, Admission::AsPublished) {
             Ok(()) => {
                 self.handle.signal();
                 Ok(())
             }
             Err(reason) => {
                 self.handle.track.note_refusal(reason);
-                Err(PushFrameError::new(frame, reason))
+                Err(reason)
             }
         }
     }
@@ -78,13 +91,27 @@ impl LocalDataTrack {
     /// The frame comes back: the track is not published any more, or the frame is too large.
     pub async fn push(&self, frame: impl Into<DataTrackFrame>) -> Result<(), PushFrameError> {
         let frame = frame.into();
+        self.push_bytes(frame.payload(), frame.user_timestamp())
+            .await
+            .map_err(|reason| PushFrameError::new(frame, reason))
+    }
+
+    /// As [`push`](Self::push), for bytes that stay the caller's: they are copied once, into the packets that leave.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub async fn push_bytes(
+        &self,
+        payload: &[u8],
+        user_timestamp: Option<u64>,
+    ) -> Result<(), PushFrameErrorReason> {
         let track = &self.handle.track;
         let mut waiting = None;
         loop {
             let mut room = std::pin::pin!(track.room.notified());
             // Registered before looking, so that room made meanwhile is not missed.
             room.as_mut().enable();
-            match track.push(&frame, Admission::WithoutHarm) {
+            match track.push(payload, user_timestamp, Admission::WithoutHarm) {
                 Ok(()) => {
                     self.handle.signal();
                     return Ok(());
@@ -99,7 +126,7 @@ impl LocalDataTrack {
                 }
                 Err(reason) => {
                     track.note_refusal(reason);
-                    return Err(PushFrameError::new(frame, reason));
+                    return Err(reason);
                 }
             }
         }
@@ -247,10 +274,15 @@ impl LocalTrack {
         }
     }
 
-    fn push(&self, frame: &DataTrackFrame, admission: Admission) -> Result<(), PushFrameErrorReason> {
+    fn push(
+        &self,
+        payload: &[u8],
+        user_timestamp: Option<u64>,
+        admission: Admission,
+    ) -> Result<(), PushFrameErrorReason> {
         let now = Instant::now();
-        let extensions = Extensions { user_timestamp: frame.user_timestamp(), ..Extensions::default() };
-        let size = frame.payload().len();
+        let extensions = Extensions { user_timestamp, ..Extensions::default() };
+        let size = payload.len();
         let mut encoder = lock(&self.encoder);
         if !encoder.is_accepting {
             return Err(PushFrameErrorReason::TrackUnpublished);
@@ -282,7 +314,7 @@ impl LocalTrack {
         }
         let packets = encoder
             .packetizer
-            .packetize(self.clock.at(now), frame.payload(), extensions)
+            .packetize(self.clock.at(now), payload, extensions)
             .map_err(|FrameTooLarge { size, limit, .. }| PushFrameErrorReason::TooLarge { size, limit })?;
         // Only pushes fill the queue, and this one holds the encoder: the room found above is still there.
         if lock(&self.queue).push_frame(now, packets) { Ok(()) } else { Err(PushFrameErrorReason::QueueFull) }

@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::oneshot;
 pub use tramline_core::session::RoomInfo;
-use tramline_net::runtime::DriverThread;
+use tramline_net::runtime::{BlockError, DriverThread, block_on};
 use tramline_wire::RoomSid;
 
 use crate::{
@@ -81,6 +81,17 @@ impl Room {
         let (reply, done) = oneshot::channel();
         self.stay.0.send(ToDriver::Close(Some(reply)));
         let _ = done.await;
+    }
+
+    /// As [`close`](Self::close), and returns when the room's thread is gone as well: nothing runs code of this library on the room's
+    /// behalf any more, so that it may be unloaded. Blocks the calling thread.
+    ///
+    /// # Errors
+    /// The thread drives an async runtime, which this would freeze; the room is left in the background then.
+    pub fn end(self) -> Result<(), BlockError> {
+        block_on(self.close(), None)?;
+        self.driver.join();
+        Ok(())
     }
 
     /// The participant that this session is.

@@ -69,6 +69,22 @@ fn pushed_frames_become_packets_and_wake_the_driver_once() {
 }
 
 #[test]
+fn borrowed_bytes_are_pushed_like_frames() {
+    let mut harness = publish("scan".into());
+    let mut reused = vec![1_u8; 20_000];
+    harness.track.try_push_bytes(&reused, Some(7)).expect("room");
+    reused.fill(2);
+    let first = harness.take().expect("a packet");
+    let packet = Packet::parse(&first).expect("a packet");
+    assert_eq!(packet.header.extensions.user_timestamp, Some(7));
+    let rest: usize = harness.take_payloads().iter().map(Vec::len).sum();
+    assert_eq!(packet.payload.len() + rest, 20_000);
+    assert!(packet.payload.iter().all(|byte| *byte == 1), "the caller's buffer is its own again");
+    harness.track.unpublish();
+    assert_eq!(harness.track.try_push_bytes(&reused, None), Err(PushFrameErrorReason::TrackUnpublished));
+}
+
+#[test]
 fn a_full_queue_gives_up_the_oldest_or_refuses_the_newest_as_published() {
     let mut evicting = publish(DataTrackOptions::new("scan").with_max_queued_frames(2));
     for payload in ["1", "2", "3"] {
