@@ -56,7 +56,7 @@ const BANNED_WORDS: [(&str, &str); 14] = [
 ];
 
 /// For each crate, which crates of this repository its normal dependencies may name.
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 10] = [
     ("tramline-wire", &[]),
     ("tramline-core", &["tramline-wire"]),
     ("tramline-transport", &[]),
@@ -65,6 +65,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
     ("tramline", &["tramline-wire", "tramline-core", "tramline-transport", "tramline-net"]),
     ("tramline-server", &["tramline-wire", "tramline-core", "tramline-transport", "tramline-net"]),
     ("tramline-cli", &["tramline", "tramline-server"]),
+    ("tramline-c", &["tramline"]),
     ("tramline-livekit-ffi", &["tramline", "tramline-net"]),
 ];
 

@@ -1,0 +1,329 @@
+//! A track that this participant publishes.
+
+use std::{mem::size_of, ptr, time::Duration};
+
+use sdk::{DataTrackOptions, LocalDataTrack, OnFull, block_on};
+
+use crate::{
+    error::{Failure, guard, guard_or},
+    frame::tramline_frame,
+    handle::{self, Out, Owned, handle},
+    room::tramline_room,
+    stats::tramline_local_track_stats,
+    status::tramline_status,
+    structs::{self, Extensible},
+    text::{self, tramline_str},
+    wait,
+};
+
+/// A data track that this participant publishes. All its functions may be called on any thread, at the same time.
+pub struct tramline_local_track(Owned<LocalDataTrack>);
+handle!(tramline_local_track holds LocalDataTrack);
+
+/// What a push does when the track's queue is full.
+#[repr(i32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum tramline_on_full {
+    /// Drop the oldest frames that have not started to leave, count them, and take the new one.
+    TRAMLINE_ON_FULL_EVICT_OLDEST = 0,
+    /// Refuse the new one with `TRAMLINE_ERR_PUSH_QUEUE_FULL`.
+    TRAMLINE_ON_FULL_REFUSE = 1,
+}
+
+/// What to publish, and how. Take `tramline_publish_options_defaults` and set at least `name`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct tramline_publish_options {
+    /// `sizeof(tramline_publish_options)`.
+    pub struct_size: usize,
+    /// The track's name: 1 to 256 bytes, unique among the tracks of this participant.
+    pub name: tramline_str,
+    /// How long a frame may wait for the network before it starts to leave, in milliseconds; older ones are dropped whole and counted. Default
+    /// 100; negative keeps them until the queue is full.
+    pub max_age_ms: i64,
+    /// Bytes that may wait, packet headers included; 0 is the default, 4 MiB.
+    pub max_queued_bytes: usize,
+    /// Frames that may wait; 0 is the default, 16,384.
+    pub max_queued_frames: usize,
+    /// One of `tramline_on_full`; by default the oldest go.
+    pub on_full: i32,
+}
+
+// SAFETY: integers and a pointer, `struct_size` first.
+unsafe impl Extensible for tramline_publish_options {
+    const FIRST_SIZE: usize = size_of::<Self>();
+
+    fn defaults() -> Self {
+        Self {
+            struct_size: size_of::<Self>(),
+            name: tramline_str::EMPTY,
+            max_age_ms: 100,
+            max_queued_bytes: 0,
+            max_queued_frames: 0,
+            on_full: tramline_on_full::TRAMLINE_ON_FULL_EVICT_OLDEST as i32,
+        }
+    }
+}
+
+impl tramline_publish_options {
+    /// # Safety
+    /// The rule on bytes, for the texts.
+    unsafe fn to_sdk(self) -> Result<DataTrackOptions, Failure> {
+        // SAFETY: the same rule.
+        let name = unsafe { self.name.read("options.name") }?;
+        let mut options = DataTrackOptions::new(name).with_max_age(max_age(self.max_age_ms));
+        if self.max_queued_bytes > 0 {
+            options = options.with_max_queued_bytes(self.max_queued_bytes);
+        }
+        if self.max_queued_frames > 0 {
+            options = options.with_max_queued_frames(self.max_queued_frames);
+        }
+        const EVICT_OLDEST: i32 = tramline_on_full::TRAMLINE_ON_FULL_EVICT_OLDEST as i32;
+        const REFUSE: i32 = tramline_on_full::TRAMLINE_ON_FULL_REFUSE as i32;
+        let on_full = match self.on_full {
+            EVICT_OLDEST => OnFull::EvictOldest,
+            REFUSE => OnFull::Refuse,
+            other => {
+                return Err(Failure::invalid(format!(
+                    "options.on_full is {other}; expected one of tramline_on_full"
+                )));
+            }
+        };
+        Ok(options.with_on_full(on_full))
+    }
+}
+
+/// Bounds of age as they cross the boundary.
+pub(crate) fn max_age(millis: i64) -> Option<Duration> {
+    wait::timeout(millis)
+}
+
+/// What is known about a track. The texts live as long as the handle that they were asked of.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct tramline_track_info {
+    /// `sizeof(tramline_track_info)`.
+    pub struct_size: usize,
+    /// The publisher's name for it.
+    pub name: tramline_str,
+    /// The server's id of it; a new one after each publishing.
+    pub sid: tramline_str,
+    /// Whether its frames are encrypted end to end: 0 or 1.
+    pub uses_e2ee: u8,
+}
+
+// SAFETY: integers and pointers, `struct_size` first.
+unsafe impl Extensible for tramline_track_info {
+    const FIRST_SIZE: usize = size_of::<Self>();
+
+    fn defaults() -> Self {
+        Self {
+            struct_size: size_of::<Self>(),
+            name: tramline_str::EMPTY,
+            sid: tramline_str::EMPTY,
+            uses_e2ee: 0,
+        }
+    }
+}
+
+impl tramline_track_info {
+    /// The caller says how long `info` lives.
+    pub(crate) fn of(info: &sdk::DataTrackInfo) -> Self {
+        Self {
+            name: tramline_str::of(info.name()),
+            sid: tramline_str::of(info.sid().as_str()),
+            uses_e2ee: u8::from(info.uses_e2ee()),
+            ..Self::defaults()
+        }
+    }
+}
+
+/// Fills `options` with the defaults. `struct_size` is `sizeof(tramline_publish_options)`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tramline_publish_options_defaults(
+    options: *mut tramline_publish_options,
+    struct_size: usize,
+) -> tramline_status {
+    // SAFETY: the rule on structs, with the size as an argument.
+    guard(|| unsafe { structs::write_defaults(options, struct_size, "options") })
+}
+
+/// Publishes a data track, and waits until the server has agreed, which takes at most some 15 s. `*track` is null when it fails.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tramline_room_publish(
+    room: *const tramline_room,
+    options: *const tramline_publish_options,
+    track: *mut *mut tramline_local_track,
+) -> tramline_status {
+    guard(|| {
+        // SAFETY: the rules on results, handles, structs and bytes.
+        let (out, room, options) = unsafe {
+            let out = Out::handle(track, "track")?;
+            if options.is_null() {
+                return Err(Failure::null("options"));
+            }
+            (
+                out,
+                handle::value(room, "room")?.local_participant()?,
+                structs::read(options, "options")?.to_sdk()?,
+            )
+        };
+        out.set(handle::new(block_on(room.publish_data_track(options))??));
+        Ok(())
+    })
+}
+
+/// Queues one frame: `len` bytes at `data`, which are copied, once, into the packets that leave. Never blocks.
+///
+/// When the queue is full, the track's oldest frames that have not started to leave are dropped and counted, unless the track refuses.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tramline_local_track_try_push(
+    track: *const tramline_local_track,
+    data: *const u8,
+    len: usize,
+) -> tramline_status {
+    guard(|| {
+        // SAFETY: the rules on handles and bytes.
+        let (track, payload) = unsafe { (handle::value(track, "track")?, text::bytes(data, len, "data")?) };
+        Ok(track.try_push_bytes(payload, None)?)
+    })
+}
+
+/// As `tramline_local_track_try_push`, with a time stamp of the application's own.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tramline_local_track_try_push_stamped(
+    track: *const tramline_local_track,
+    data: *const u8,
+    len: usize,
+    user_timestamp: u64,
+) -> tramline_status {
+    guard(|| {
+        // SAFETY: the rules on handles and bytes.
+        let (track, payload) = unsafe { (handle::value(track, "track")?, text::bytes(data, len, "data")?) };
+        Ok(track.try_push_bytes(payload, Some(user_timestamp))?)
+    })
+}
+
+/// As `tramline_local_track_try_push`, for a frame, which may be one that was received. It stays the caller's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tramline_local_track_try_push_frame(
+    track: *const tramline_local_track,
+    frame: *const tramline_frame,
+) -> tramline_status {
+    guard(|| {
+        // SAFETY: the rules on handles, structs and bytes.
+        let (track, frame, payload) = unsafe { push_arguments(track, frame) }?;
+        Ok(track.try_push_bytes(payload, frame.timestamp())?)
+    })
+}
+
+/// Queues one frame as soon as it costs no other frame its place, for data that is made faster than it can be sent. Waits until what is queued
+/// before it is about to leave, at most `timeout_ms` (negative: without end); then `TRAMLINE_TIMED_OUT`, and the frame is not queued.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tramline_local_track_push(
+    track: *const tramline_local_track,
+    frame: *const tramline_frame,
+    timeout_ms: i64,
+) -> tramline_status {
+    guard(|| {
+        // SAFETY: the rules on handles, structs and bytes.
+        let (track, frame, payload) = unsafe { push_arguments(track, frame) }?;
+        // The track may be freed by another thread while this one waits.
+        let track = std::sync::Arc::clone(track);
+        block_for(timeout_ms, track.push_bytes(payload, frame.timestamp()))??;
+        Ok(())
+    })
+}
+
+/// # Safety
+/// The rules on handles, structs and bytes.
+unsafe fn push_arguments<'a>(
+    track: *const tramline_local_track,
+    frame: *const tramline_frame,
+) -> Result<(&'a std::sync::Arc<LocalDataTrack>, tramline_frame, &'a [u8]), Failure> {
+    if frame.is_null() {
+        return Err(Failure::null("frame"));
+    }
+    // SAFETY: the rules above.
+    unsafe {
+        let track = handle::value(track, "track")?;
+        let frame = structs::read(frame, "frame")?;
+        Ok((track, frame, frame.payload()?))
+    }
+}
+
+/// Runs a future on this thread, for as long as the caller allows.
+pub(crate) fn block_for<F: Future>(timeout_ms: i64, future: F) -> Result<F::Output, Failure> {
+    match wait::timeout(timeout_ms) {
+        None => Ok(block_on(future)?),
+        Some(timeout) => Ok(sdk::block_on_for(future, timeout)?),
+    }
+}
+
+/// Whether frames are still taken.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tramline_local_track_is_published(track: *const tramline_local_track) -> bool {
+    // SAFETY: the rule on handles.
+    guard_or(false, || Ok(unsafe { handle::value(track, "track") }?.is_published()))
+}
+
+/// Ends the track for everybody; idempotent. Frames are refused from now on, those accepted before are sent first. Does not wait.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tramline_local_track_unpublish(
+    track: *const tramline_local_track,
+) -> tramline_status {
+    guard(|| {
+        // SAFETY: the rule on handles.
+        unsafe { handle::value(track, "track") }?.unpublish();
+        Ok(())
+    })
+}
+
+/// What the track is. The texts live as long as `track`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tramline_local_track_info(
+    track: *const tramline_local_track,
+    info: *mut tramline_track_info,
+) -> tramline_status {
+    guard(|| {
+        // SAFETY: the rules on handles, structs and results.
+        unsafe {
+            let track = handle::value(track, "track")?;
+            structs::write(info, &tramline_track_info::of(track.info()), "info")
+        }
+    })
+}
+
+/// What happened to its frames so far.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tramline_local_track_read_stats(
+    track: *const tramline_local_track,
+    stats: *mut tramline_local_track_stats,
+) -> tramline_status {
+    guard(|| {
+        // SAFETY: the rules on handles, structs and results.
+        unsafe {
+            let track = handle::value(track, "track")?;
+            structs::write(stats, &tramline_local_track_stats::of(&track.stats()), "stats")
+        }
+    })
+}
+
+/// Another handle to the same track; null when `track` is, or belongs to another process.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tramline_local_track_clone(
+    track: *const tramline_local_track,
+) -> *mut tramline_local_track {
+    // SAFETY: the rule on handles.
+    guard_or(ptr::null_mut(), || Ok(handle::share(unsafe { handle::value(track, "track") }?)))
+}
+
+/// Frees the handle. The last one of a track unpublishes it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tramline_local_track_free(track: *mut tramline_local_track) {
+    guard(|| {
+        // SAFETY: the rule on handles; freeing is the last use.
+        drop(unsafe { handle::take(track) });
+        Ok(())
+    });
+}
