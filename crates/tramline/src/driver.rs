@@ -6,6 +6,7 @@
 mod connect;
 mod members;
 mod publications;
+pub(crate) mod requests;
 mod subscriptions;
 
 use std::{
@@ -44,6 +45,7 @@ use crate::{
 };
 use members::Members;
 use publications::Publications;
+use requests::Requests;
 use subscriptions::Subscriptions;
 
 /// What a driver is started with.
@@ -105,6 +107,7 @@ struct Driver {
     members: Members,
     publications: Publications,
     subscriptions: Subscriptions,
+    requests: Requests,
 
     /// How far joining has come.
     stage: ConnectStage,
@@ -160,8 +163,9 @@ impl Driver {
             signalling,
             inbox,
             members: Members::new(Arc::clone(&events), link.clone()),
-            publications: Publications::new(link.clone(), started),
-            subscriptions: Subscriptions::new(link),
+            publications: Publications::new(link.clone(), started, options.encryption.clone()),
+            subscriptions: Subscriptions::new(link, Arc::clone(&events), options.encryption.clone()),
+            requests: Requests::default(),
             events,
             stage: ConnectStage::Join,
             is_connected: false,
@@ -297,6 +301,16 @@ impl Driver {
             ToDriver::SetPipelineOptions { track, options } => {
                 self.subscriptions.set_options(now, &track, &options)
             }
+            ToDriver::DefineSchema { schema, definition, reply } => {
+                self.requests.define(self.session.define_schema(now, &schema, &definition), reply);
+            }
+            ToDriver::FetchSchema { schema, publisher, reply } => {
+                self.requests.fetch(self.session.fetch_schema(now, &publisher, &schema), reply);
+            }
+            ToDriver::UpdateSelf { update, reply } => {
+                self.requests.update(self.session.update_self(now, *update), reply);
+            }
+            ToDriver::SetEncrypting(encrypting) => self.publications.set_encrypting(encrypting),
             ToDriver::Stats(reply) => {
                 let _ = reply.send(self.stats());
             }
@@ -437,6 +451,9 @@ impl Driver {
                 self.subscriptions.handle_subscribed(now, &mut self.session, &track, handle);
             }
             Event::SubscribeFailed { track, error } => self.subscriptions.handle_failed(&track, &error),
+            Event::SchemaDefined { request, result } => self.requests.handle_defined(request, result),
+            Event::SchemaFetched { request, result } => self.requests.handle_fetched(request, result),
+            Event::SelfUpdated { request, result } => self.requests.handle_updated(request, result),
             Event::RoomChanged(room) => self.members.handle_room_changed(room),
             Event::Disconnected(Disconnected { reason, action, detail }) => {
                 let advice = match action {

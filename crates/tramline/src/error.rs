@@ -4,7 +4,14 @@
 
 use std::{io, time::Duration};
 
-pub use tramline_core::session::{PublishError, PublishWait, SubscribeError as DataTrackSubscribeError};
+pub use tramline_core::{
+    e2ee::DecryptError,
+    schema::SchemaError,
+    session::{
+        DefineSchemaError, FetchSchemaError, PublishError, PublishWait,
+        SubscribeError as DataTrackSubscribeError, UpdateError,
+    },
+};
 pub use tramline_net::{connect::ConnectError as SignalError, runtime::BlockError};
 
 use crate::{DisconnectReason, frame::DataTrackFrame};
@@ -185,23 +192,28 @@ pub enum PushFrameErrorReason {
         /// The most that a payload may have.
         limit: usize,
     },
+    /// The track is encrypted and there is no key to encrypt with.
+    #[error(
+        "the track is encrypted and there is no key to send with; set a shared key, or one for the local participant"
+    )]
+    NoKey,
 }
 
 impl PushFrameErrorReason {
-    /// LiveKit's number for it (`LocalDataTrackTryPushErrorCode`); a frame that is too large is an internal error there.
+    /// LiveKit's number for it (`LocalDataTrackTryPushErrorCode`); what it has no number for is an internal error there.
     #[must_use]
     pub fn code(&self) -> u32 {
         match self {
             Self::TrackUnpublished => 2,
             Self::QueueFull => 3,
-            Self::TooLarge { .. } => 4,
+            Self::TooLarge { .. } | Self::NoKey => 4,
         }
     }
 
     /// Whether the same push may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::QueueFull)
+        matches!(self, Self::QueueFull | Self::NoKey)
     }
 }
 

@@ -14,7 +14,7 @@ use tramline_net::runtime::block_on;
 
 use crate::{
     DisconnectReason,
-    error::ReadError,
+    error::{DecryptError, ReadError},
     participant::{Participant, RemoteParticipant},
     remote_track::RemoteDataTrack,
     track_info::DataTrackInfo,
@@ -68,6 +68,22 @@ pub enum RoomEvent {
     DataTrackUnpublished(RemoteDataTrack),
     /// The server ended a track of this participant, for instance because the permission was revoked.
     LocalDataTrackUnpublished(DataTrackInfo),
+    /// Frames of an encrypted track cannot be decrypted and are dropped. Told once for each cause, and again when keys have changed.
+    DecryptionFailed {
+        /// The track.
+        track: RemoteDataTrack,
+        /// Why.
+        error: DecryptError,
+    },
+    /// The publisher of an encrypted track has moved on to a later key of its ratchet, and frames decrypt again.
+    KeyRatcheted {
+        /// The track.
+        track: RemoteDataTrack,
+        /// The slot of the key.
+        index: u8,
+        /// By how many steps.
+        steps: usize,
+    },
     /// The room's metadata changed.
     RoomMetadataChanged {
         /// What it was.

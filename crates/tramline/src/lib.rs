@@ -47,8 +47,9 @@ mod stream;
 mod track_info;
 
 pub use error::{
-    BlockError, ConnectError, ConnectStage, DataTrackSubscribeError, PublishError, PublishWait,
-    PushFrameError, PushFrameErrorReason, ReadError, SignalError, TryReadError,
+    BlockError, ConnectError, ConnectStage, DataTrackSubscribeError, DecryptError, DefineSchemaError,
+    FetchSchemaError, PublishError, PublishWait, PushFrameError, PushFrameErrorReason, ReadError,
+    SchemaError, SignalError, TryReadError, UpdateError,
 };
 pub use event::{RoomEvent, RoomEvents};
 pub use frame::DataTrackFrame;
@@ -59,6 +60,7 @@ pub use options::{
 };
 pub use participant::{
     LocalParticipant, Participant, ParticipantIdentity, ParticipantKind, Permissions, RemoteParticipant,
+    SelfUpdate,
 };
 pub use remote_track::RemoteDataTrack;
 pub use room::{ConnectionState, Room, RoomInfo};
@@ -67,7 +69,11 @@ pub use stats::{
 };
 pub use stream::{DataTrackStream, StreamEnd};
 pub use track_info::DataTrackInfo;
-pub use tramline_core::leave::DisconnectReason;
+pub use tramline_core::{
+    e2ee::{EmptyKey, KeyDerivation, KeyOptions, KeyProvider},
+    leave::DisconnectReason,
+    schema::{FrameEncoding, SchemaEncoding, SchemaId},
+};
 pub use tramline_wire::{ParticipantSid, RoomSid, SidError, TrackSid as DataTrackSid};
 
 /// Runs a future to its end on the calling thread, without a runtime.

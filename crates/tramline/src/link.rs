@@ -1,12 +1,15 @@
 //! The one way from handles to the driver.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 use tramline_wire::{TrackHandle, TrackSid};
 
+use tramline_core::{schema::SchemaId, session::SelfUpdate};
+
 use crate::{
-    error::{DataTrackSubscribeError, PublishError},
+    driver::requests::Reply,
+    error::{DataTrackSubscribeError, DefineSchemaError, FetchSchemaError, PublishError, UpdateError},
     local_track::LocalDataTrack,
     options::{DataTrackOptions, DataTrackSubscribeOptions, RemoteDataTrackPipelineOptions},
     stats::RoomStats,
@@ -42,6 +45,22 @@ pub(crate) enum ToDriver {
         track: TrackSid,
         options: RemoteDataTrackPipelineOptions,
     },
+    DefineSchema {
+        schema: SchemaId,
+        definition: String,
+        reply: Reply<(), DefineSchemaError>,
+    },
+    FetchSchema {
+        schema: SchemaId,
+        publisher: String,
+        reply: Reply<Arc<str>, FetchSchemaError>,
+    },
+    UpdateSelf {
+        update: Box<SelfUpdate>,
+        reply: Reply<(), UpdateError>,
+    },
+    /// Whether tracks that are published from now on are encrypted.
+    SetEncrypting(bool),
     Stats(oneshot::Sender<RoomStats>),
     /// Flush, leave, end. Without a reply when the last handle was dropped.
     Close(Option<oneshot::Sender<()>>),

@@ -12,8 +12,9 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::Notify;
 use tramline_core::{
+    e2ee::{EncryptError, Encryptor},
     outbox::QueueAccess,
-    packetize::{FrameTooLarge, Packetizer},
+    packetize::{FrameTooLarge, PacketLayout, Packetizer, PreparedFrame},
     queue::LiveQueue,
 };
 use tramline_net::clock::MediaClock;
@@ -214,12 +215,16 @@ impl Drop for Owner {
 
 /// The state that the handles of a track share with the driver.
 ///
-/// Lock order: `encoder`, then `queue`. The driver takes only `queue`, so that it never waits while a large frame is being copied.
+/// Lock order: `encoder`, then `queue`. Neither is held while a frame is copied or encrypted, so that nobody waits for that.
 pub(crate) struct LocalTrack {
     pub(crate) info: DataTrackInfo,
     pub(crate) handle: TrackHandle,
     clock: MediaClock,
     on_full: OnFull,
+    max_queued_bytes: usize,
+    layout: PacketLayout,
+    /// Encrypts each frame, when the track was published so.
+    encryptor: Option<Arc<Encryptor>>,
     encoder: Mutex<Encoder>,
     queue: Mutex<LiveQueue<Bytes>>,
     /// Mirrors `Encoder::is_accepting` for readers without the lock.
@@ -252,19 +257,20 @@ impl LocalTrack {
         info: DataTrackInfo,
         handle: TrackHandle,
         options: &DataTrackOptions,
+        encryptor: Option<Arc<Encryptor>>,
         clock: MediaClock,
         timestamp_base: u32,
     ) -> Self {
+        let packetizer = Packetizer::new(handle, timestamp_base, MAX_PACKET_LEN);
         Self {
             info,
             handle,
             clock,
             on_full: options.on_full,
-            encoder: Mutex::new(Encoder {
-                packetizer: Packetizer::new(handle, timestamp_base, MAX_PACKET_LEN),
-                is_accepting: true,
-                refusals: Refusals::default(),
-            }),
+            max_queued_bytes: options.queue.max_bytes,
+            layout: packetizer.layout(),
+            encryptor,
+            encoder: Mutex::new(Encoder { packetizer, is_accepting: true, refusals: Refusals::default() }),
             queue: Mutex::new(LiveQueue::new(options.queue)),
             is_published: AtomicBool::new(true),
             is_signalled: AtomicBool::new(false),
@@ -280,44 +286,79 @@ impl LocalTrack {
         user_timestamp: Option<u64>,
         admission: Admission,
     ) -> Result<(), PushFrameErrorReason> {
+        if !self.is_published.load(Ordering::Acquire) {
+            return Err(PushFrameErrorReason::TrackUnpublished);
+        }
         let now = Instant::now();
-        let extensions = Extensions { user_timestamp, ..Extensions::default() };
-        let size = payload.len();
+        let (encoded, limit) = self.measure(payload.len(), user_timestamp);
+        if payload.len() > limit {
+            return Err(PushFrameErrorReason::TooLarge { size: payload.len(), limit });
+        }
+        // Before the work on the frame, which would be for nothing.
+        self.admit(now, encoded, admission)?;
+        let frame = self.prepare(payload, user_timestamp)?;
         let mut encoder = lock(&self.encoder);
         if !encoder.is_accepting {
             return Err(PushFrameErrorReason::TrackUnpublished);
         }
-        let limit = encoder.packetizer.max_frame_len(&extensions);
-        if size > limit {
-            return Err(PushFrameErrorReason::TooLarge { size, limit });
-        }
-        let encoded = encoder.packetizer.encoded_len(size, &extensions);
-        {
-            let mut queue = lock(&self.queue);
-            let max_bytes = queue.config().max_bytes;
-            if encoded > max_bytes {
-                // What a queue of that many bytes takes, less the headers.
-                let limit = limit.min(max_bytes.saturating_sub(encoded - size));
-                return Err(PushFrameErrorReason::TooLarge { size, limit });
-            }
-            queue.handle_timeout(now);
-            let has_room = match (admission, self.on_full) {
-                (Admission::WithoutHarm, _) => {
-                    queue.is_empty() || queue.bytes() + encoded <= waiting_room(&queue)
-                }
-                (Admission::AsPublished, OnFull::Refuse) => !queue.would_overflow(encoded),
-                (Admission::AsPublished, OnFull::EvictOldest) => true,
-            };
-            if !has_room {
-                return Err(PushFrameErrorReason::QueueFull);
-            }
-        }
-        let packets = encoder
-            .packetizer
-            .packetize(self.clock.at(now), payload, extensions)
-            .map_err(|FrameTooLarge { size, limit, .. }| PushFrameErrorReason::TooLarge { size, limit })?;
-        // Only pushes fill the queue, and this one holds the encoder: the room found above is still there.
+        // Others may have pushed meanwhile. From here on only the driver changes the queue, and it makes room.
+        self.admit(now, encoded, admission)?;
+        let packets = encoder.packetizer.number(self.clock.at(now), frame);
         if lock(&self.queue).push_frame(now, packets) { Ok(()) } else { Err(PushFrameErrorReason::QueueFull) }
+    }
+
+    /// Bytes of a frame's packets, and the longest payload that the track takes.
+    fn measure(&self, len: usize, user_timestamp: Option<u64>) -> (usize, usize) {
+        let (encoded, limit) = match &self.encryptor {
+            Some(encryptor) => (
+                encryptor.encoded_len(&self.layout, len, user_timestamp),
+                encryptor.max_frame_len(&self.layout, user_timestamp),
+            ),
+            None => {
+                let extensions = Extensions { user_timestamp, ..Extensions::default() };
+                (self.layout.encoded_len(len, &extensions), self.layout.max_frame_len(&extensions))
+            }
+        };
+        if encoded > self.max_queued_bytes {
+            // What a queue of that many bytes takes, less what packets add.
+            return (encoded, limit.min(self.max_queued_bytes.saturating_sub(encoded - len)));
+        }
+        (encoded, limit)
+    }
+
+    /// Whether the queue takes a frame now.
+    fn admit(&self, now: Instant, encoded: usize, admission: Admission) -> Result<(), PushFrameErrorReason> {
+        let mut queue = lock(&self.queue);
+        queue.handle_timeout(now);
+        let has_room = match (admission, self.on_full) {
+            (Admission::WithoutHarm, _) => {
+                queue.is_empty() || queue.bytes() + encoded <= waiting_room(&queue)
+            }
+            (Admission::AsPublished, OnFull::Refuse) => !queue.would_overflow(encoded),
+            (Admission::AsPublished, OnFull::EvictOldest) => true,
+        };
+        if has_room { Ok(()) } else { Err(PushFrameErrorReason::QueueFull) }
+    }
+
+    /// The packets of a frame, but for their numbers.
+    fn prepare(
+        &self,
+        payload: &[u8],
+        user_timestamp: Option<u64>,
+    ) -> Result<PreparedFrame, PushFrameErrorReason> {
+        let too_large = |FrameTooLarge { size, limit, .. }| PushFrameErrorReason::TooLarge { size, limit };
+        match &self.encryptor {
+            Some(encryptor) => {
+                encryptor.prepare(&self.layout, payload, user_timestamp).map_err(|error| match error {
+                    EncryptError::TooLarge(error) => too_large(error),
+                    _ => PushFrameErrorReason::NoKey,
+                })
+            }
+            None => {
+                let extensions = Extensions { user_timestamp, ..Extensions::default() };
+                self.layout.prepare(payload, extensions).map_err(too_large)
+            }
+        }
     }
 
     /// Refuses frames from now on; whether it did not before.

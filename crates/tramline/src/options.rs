@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use tramline_core::{queue::QueueConfig, reassemble};
+use tramline_core::{
+    e2ee::KeyProvider,
+    queue::QueueConfig,
+    reassemble,
+    schema::{FrameEncoding, SchemaId},
+};
 pub use tramline_net::connect::TlsOptions;
 
 /// How to join a room. Start from the default and set what differs.
@@ -18,6 +23,9 @@ pub struct RoomOptions {
     pub connect_timeout: Duration,
     /// Whom to trust as a server. Default: whom the operating system trusts.
     pub tls: TlsOptions,
+    /// Keys for end-to-end encryption. With them, tracks are published encrypted, and encrypted ones can be read; keep a clone to change keys
+    /// later. Default: none.
+    pub encryption: Option<KeyProvider>,
     /// How long [`Room::close`](crate::Room::close) may take to send what was accepted before. Default 2 s.
     pub close_timeout: Duration,
     /// Events that wait for a slow reader before they are merged, see [`RoomEvents`](crate::RoomEvents). Default 512.
@@ -29,6 +37,7 @@ impl Default for RoomOptions {
         Self {
             connect_timeout: Duration::from_secs(15),
             tls: TlsOptions::default(),
+            encryption: None,
             close_timeout: Duration::from_secs(2),
             event_capacity: 512,
         }
@@ -58,6 +67,8 @@ pub enum OnFull {
 #[derive(Debug, Clone)]
 pub struct DataTrackOptions {
     pub(crate) name: String,
+    pub(crate) frame_encoding: Option<FrameEncoding>,
+    pub(crate) schema: Option<SchemaId>,
     pub(crate) queue: QueueConfig,
     pub(crate) on_full: OnFull,
 }
@@ -66,7 +77,27 @@ impl DataTrackOptions {
     /// A track called `name`: 1 to 256 bytes, unique among the tracks of this participant.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), queue: QueueConfig::default(), on_full: OnFull::default() }
+        Self {
+            name: name.into(),
+            frame_encoding: None,
+            schema: None,
+            queue: QueueConfig::default(),
+            on_full: OnFull::default(),
+        }
+    }
+
+    /// How the frames are serialised; readers are told. It must go together with the schema.
+    #[must_use]
+    pub fn with_frame_encoding(mut self, encoding: FrameEncoding) -> Self {
+        self.frame_encoding = Some(encoding);
+        self
+    }
+
+    /// The schema of the frames; readers are told. See [`define_schema`](crate::LocalParticipant::define_schema).
+    #[must_use]
+    pub fn with_schema(mut self, schema: SchemaId) -> Self {
+        self.schema = Some(schema);
+        self
     }
 
     /// What to do when the queue is full. Default: drop the oldest.

@@ -8,13 +8,13 @@ use std::{
 };
 
 use tokio::sync::oneshot;
-use tramline_core::session::Participant as Snapshot;
-pub use tramline_core::session::{ParticipantKind, Permissions};
+pub use tramline_core::session::{ParticipantKind, Permissions, SelfUpdate};
+use tramline_core::{schema::SchemaId, session::Participant as Snapshot};
 use tramline_wire::{ParticipantSid, TrackSid};
 
 use crate::{
     DisconnectReason,
-    error::PublishError,
+    error::{DefineSchemaError, FetchSchemaError, PublishError, UpdateError},
     link::{Link, ToDriver, lock},
     local_track::LocalDataTrack,
     options::DataTrackOptions,
@@ -188,7 +188,70 @@ impl LocalParticipant {
         answer.await.unwrap_or(Err(PublishError::Disconnected))
     }
 
-    pub(crate) fn update(&self, snapshot: Arc<Snapshot>) {
+    /// Stores a schema's definition with the server, for those who read a track that names it: define it before the track is published.
+    /// The server forgets it when the participant leaves.
+    ///
+    /// # Errors
+    /// The server stores no schemas, or not this one.
+    pub async fn define_schema(
+        &self,
+        schema: SchemaId,
+        definition: impl Into<String>,
+    ) -> Result<(), DefineSchemaError> {
+        let (reply, answer) = oneshot::channel();
+        self.link.send(ToDriver::DefineSchema { schema, definition: definition.into(), reply });
+        answer.await.unwrap_or(Err(DefineSchemaError::Disconnected))
+    }
+
+    /// The definition of a schema that a participant has stored; the local one may be asked too.
+    ///
+    /// # Errors
+    /// It has not stored that schema, or the server stores none.
+    pub async fn fetch_schema(
+        &self,
+        schema: SchemaId,
+        publisher: impl Into<String>,
+    ) -> Result<Arc<str>, FetchSchemaError> {
+        let (reply, answer) = oneshot::channel();
+        self.link.send(ToDriver::FetchSchema { schema, publisher: publisher.into(), reply });
+        answer.await.unwrap_or(Err(FetchSchemaError::Disconnected))
+    }
+
+    /// Changes what the others see of this participant: name, metadata, attributes. Its own values change when the server tells of it.
+    ///
+    /// # Errors
+    /// The token does not allow it, or a value is too long or empty.
+    pub async fn update(&self, update: SelfUpdate) -> Result<(), UpdateError> {
+        let (reply, answer) = oneshot::channel();
+        self.link.send(ToDriver::UpdateSelf { update: Box::new(update), reply });
+        answer.await.unwrap_or(Err(UpdateError::Disconnected))
+    }
+
+    /// Changes the name for display; see [`update`](Self::update).
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    pub async fn set_name(&self, name: impl Into<String>) -> Result<(), UpdateError> {
+        self.update(SelfUpdate { name: Some(name.into()), ..SelfUpdate::default() }).await
+    }
+
+    /// Changes the metadata; see [`update`](Self::update).
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    pub async fn set_metadata(&self, metadata: impl Into<String>) -> Result<(), UpdateError> {
+        self.update(SelfUpdate { metadata: Some(metadata.into()), ..SelfUpdate::default() }).await
+    }
+
+    /// Sets attributes; an empty value deletes one, those that are not named stay. See [`update`](Self::update).
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    pub async fn set_attributes(&self, attributes: BTreeMap<String, String>) -> Result<(), UpdateError> {
+        self.update(SelfUpdate { attributes, ..SelfUpdate::default() }).await
+    }
+
+    pub(crate) fn show(&self, snapshot: Arc<Snapshot>) {
         self.state.update(snapshot);
     }
 }

@@ -130,6 +130,12 @@ impl Room {
         lock(&self.roster.room).num_participants
     }
 
+    /// Whether tracks that are published from now on are encrypted; they are unless this says otherwise. Without effect when the room was joined
+    /// without [`encryption`](RoomOptions::encryption).
+    pub fn set_encrypting(&self, encrypting: bool) {
+        self.stay.0.send(ToDriver::SetEncrypting(encrypting));
+    }
+
     /// Everything the server says of the room.
     #[must_use]
     pub fn info(&self) -> RoomInfo {

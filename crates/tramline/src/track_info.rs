@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use tramline_core::track::{Encryption, TrackInfo};
+use tramline_core::{
+    schema::{FrameEncoding, SchemaId},
+    track::{Encryption, TrackInfo},
+};
 use tramline_wire::TrackSid;
 
 /// A published data track. Cheap to clone.
@@ -20,6 +23,18 @@ impl DataTrackInfo {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// How its frames are serialised, when the publisher says so.
+    #[must_use]
+    pub fn frame_encoding(&self) -> Option<&FrameEncoding> {
+        self.0.frame_encoding.as_ref()
+    }
+
+    /// The schema of its frames, when the publisher names one.
+    #[must_use]
+    pub fn schema(&self) -> Option<&SchemaId> {
+        self.0.schema.as_ref()
     }
 
     /// Whether its frames are encrypted end to end.

@@ -75,7 +75,7 @@ impl Members {
     pub(super) fn handle_participant_changed(&mut self, before: &Snapshot, after: Arc<Snapshot>) {
         let Some(roster) = &self.roster else { return };
         let participant = if roster.local.identity().as_str() == &*after.identity {
-            roster.local.update(Arc::clone(&after));
+            roster.local.show(Arc::clone(&after));
             Participant::Local(roster.local.clone())
         } else {
             let Some(participant) = lock(&roster.remotes).get(&*after.identity).cloned() else { return };

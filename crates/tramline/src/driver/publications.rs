@@ -8,9 +8,10 @@ use std::{
 
 use tokio::sync::oneshot;
 use tramline_core::{
+    e2ee::{Encryptor, KeyProvider},
     outbox::{Outbox, SlotKey},
     session::{PublishError, Session, UnpublishCause},
-    track::{TrackInfo, TrackOptions},
+    track::{self, TrackInfo, TrackOptions},
 };
 use tramline_net::{clock::MediaClock, random};
 use tramline_transport::{Channel, Peer};
@@ -27,14 +28,31 @@ type Reply = oneshot::Sender<Result<LocalDataTrack, PublishError>>;
 
 /// The tracks of the local participant and what waits in their queues.
 pub(super) struct Publications {
-    requested: HashMap<TrackHandle, (DataTrackOptions, Reply)>,
+    requested: HashMap<TrackHandle, Requested>,
     published: HashMap<TrackHandle, Published>,
     outbox: Outbox<SharedQueue>,
     /// Tracks that end once they are flushed.
     ending: Vec<Ending>,
     is_accepting: bool,
+    encryption: Option<Encryption>,
     clock: MediaClock,
     link: Link,
+}
+
+/// What tracks are encrypted with.
+struct Encryption {
+    keys: KeyProvider,
+    /// One for all tracks, so that no IV comes twice; there is none before the first track needs it.
+    encryptor: Option<Arc<Encryptor>>,
+    /// For tracks to come.
+    is_on: bool,
+}
+
+struct Requested {
+    options: DataTrackOptions,
+    /// What the track was asked for with. The server's word does not count: it must not be able to have a track sent in clear.
+    encryptor: Option<Arc<Encryptor>>,
+    reply: Reply,
 }
 
 struct Published {
@@ -48,13 +66,14 @@ struct Ending {
 }
 
 impl Publications {
-    pub(super) fn new(link: Link, started: Instant) -> Self {
+    pub(super) fn new(link: Link, started: Instant, keys: Option<KeyProvider>) -> Self {
         Self {
             requested: HashMap::new(),
             published: HashMap::new(),
             outbox: Outbox::new(),
             ending: Vec::new(),
             is_accepting: true,
+            encryption: keys.map(|keys| Encryption { keys, encryptor: None, is_on: true }),
             clock: MediaClock::new(started),
             link,
         }
@@ -71,9 +90,18 @@ impl Publications {
             let _ = reply.send(Err(PublishError::Disconnected));
             return;
         }
-        match session.publish(now, TrackOptions::named(options.name.as_str())) {
-            Ok(handle) => {
-                self.requested.insert(handle, (options, reply));
+        let mut track = TrackOptions::named(options.name.as_str());
+        track.frame_encoding.clone_from(&options.frame_encoding);
+        track.schema.clone_from(&options.schema);
+        let asked = self.encryptor(session).and_then(|encryptor| {
+            if encryptor.is_some() {
+                track.encryption = track::Encryption::Gcm;
+            }
+            Ok((session.publish(now, track)?, encryptor))
+        });
+        match asked {
+            Ok((handle, encryptor)) => {
+                self.requested.insert(handle, Requested { options, encryptor, reply });
             }
             Err(error) => {
                 let _ = reply.send(Err(error));
@@ -81,12 +109,34 @@ impl Publications {
         }
     }
 
+    /// What a new track is encrypted with, if it is.
+    fn encryptor(&mut self, session: &Session) -> Result<Option<Arc<Encryptor>>, PublishError> {
+        let Some(encryption) = self.encryption.as_mut().filter(|encryption| encryption.is_on) else {
+            return Ok(None);
+        };
+        if encryption.encryptor.is_none() {
+            let local = session.local().ok_or(PublishError::Disconnected)?;
+            let first_iv = random::bytes().map_err(|error| PublishError::Internal(error.to_string()))?;
+            let encryptor = Encryptor::new(encryption.keys.clone(), Arc::clone(&local.identity), first_iv);
+            encryption.encryptor = Some(Arc::new(encryptor));
+        }
+        Ok(encryption.encryptor.clone())
+    }
+
+    /// Whether tracks to come are encrypted; without keys none are.
+    pub(super) fn set_encrypting(&mut self, is_on: bool) {
+        if let Some(encryption) = &mut self.encryption {
+            encryption.is_on = is_on;
+        }
+    }
+
     pub(super) fn handle_published(&mut self, handle: TrackHandle, info: Arc<TrackInfo>) {
-        let Some((options, reply)) = self.requested.remove(&handle) else { return };
+        let Some(Requested { options, encryptor, reply }) = self.requested.remove(&handle) else { return };
         // Predictable timestamps are no risk here, only repeated ones after a restart are a nuisance: the clock is good enough.
         let base =
             random::bytes().map_or_else(|_| tramline_net::clock::unix_millis() as u32, u32::from_ne_bytes);
-        let track = Arc::new(LocalTrack::new(DataTrackInfo(info), handle, &options, self.clock, base));
+        let info = DataTrackInfo(info);
+        let track = Arc::new(LocalTrack::new(info, handle, &options, encryptor, self.clock, base));
         let key = self.outbox.add(SharedQueue(Arc::clone(&track)));
         if !self.is_accepting {
             track.stop_accepting();
@@ -97,7 +147,7 @@ impl Publications {
     }
 
     pub(super) fn handle_failed(&mut self, handle: TrackHandle, error: PublishError) {
-        if let Some((_, reply)) = self.requested.remove(&handle) {
+        if let Some(Requested { reply, .. }) = self.requested.remove(&handle) {
             let _ = reply.send(Err(error));
         }
     }
@@ -196,7 +246,7 @@ impl Publications {
             published.track.stop_accepting();
             self.outbox.remove(published.key);
         }
-        for (_, (_, reply)) in self.requested.drain() {
+        for (_, Requested { reply, .. }) in self.requested.drain() {
             let _ = reply.send(Err(PublishError::Disconnected));
         }
     }

@@ -5,7 +5,9 @@ use std::{collections::HashMap, sync::Arc, task::Waker, time::Instant};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use tramline_core::{
+    e2ee::{self, Decryptor, KeyProvider},
     fanout::Fanout,
+    frame::Frame,
     outbox::SlotKey,
     reassemble::{Reassembler, split},
     session::{Session, SubscribeError},
@@ -16,6 +18,7 @@ use tramline_wire::{TrackHandle, TrackSid};
 use super::members::Members;
 use crate::{
     DisconnectReason,
+    event::{EventQueue, RoomEvent},
     link::Link,
     options::{DataTrackSubscribeOptions, RemoteDataTrackPipelineOptions},
     remote_track::RemoteDataTrack,
@@ -39,6 +42,8 @@ pub(super) struct Subscriptions {
     /// No frame under way is given up before this; may be early, never late.
     due: Option<Instant>,
     stray: Drops,
+    events: Arc<EventQueue>,
+    keys: Option<KeyProvider>,
     link: Link,
 }
 
@@ -49,12 +54,14 @@ struct Subscription {
     reassembler: Reassembler,
     fanout: Fanout<StreamQueue>,
     streams: Vec<(StreamId, SlotKey)>,
+    /// Of a track that is encrypted, when there are keys.
+    decryptor: Option<Decryptor>,
     undecryptable: u64,
     is_changed: bool,
 }
 
 impl Subscriptions {
-    pub(super) fn new(link: Link) -> Self {
+    pub(super) fn new(link: Link, events: Arc<EventQueue>, keys: Option<KeyProvider>) -> Self {
         Self {
             tracks: HashMap::new(),
             by_handle: HashMap::new(),
@@ -64,6 +71,8 @@ impl Subscriptions {
             changed: Vec::new(),
             due: None,
             stray: Drops::default(),
+            events,
+            keys,
             link,
         }
     }
@@ -92,7 +101,7 @@ impl Subscriptions {
             let _ = reply.send(Err(error));
             return;
         }
-        let subscription = Subscription::new(track.clone(), (options, reply));
+        let subscription = Subscription::new(track.clone(), self.keys.as_ref(), (options, reply));
         let place = self.places.iter().position(Option::is_none).unwrap_or_else(|| {
             self.places.push(None);
             self.places.len() - 1
@@ -190,11 +199,7 @@ impl Subscriptions {
             self.changed.push(place);
         }
         if let Some(frame) = subscription.reassembler.handle_packet(now, &header, payload) {
-            if frame.e2ee.is_some() {
-                // Ciphertext is of no use to anybody, and looks like data.
-                subscription.undecryptable += 1;
-                return;
-            }
+            let Some(frame) = subscription.decrypt(frame, &self.events) else { return };
             let touched = &mut self.touched;
             subscription.fanout.handle_frame(now, frame, |_, queue| {
                 if touched.last().is_none_or(|last| !Arc::ptr_eq(last, &queue.0)) {
@@ -283,8 +288,14 @@ impl Drop for Subscriptions {
 }
 
 impl Subscription {
-    fn new(track: RemoteDataTrack, first: (DataTrackSubscribeOptions, Reply)) -> Self {
+    fn new(
+        track: RemoteDataTrack,
+        keys: Option<&KeyProvider>,
+        first: (DataTrackSubscribeOptions, Reply),
+    ) -> Self {
+        let keys = keys.filter(|_| track.info().uses_e2ee());
         Self {
+            decryptor: keys.map(|keys| Decryptor::new(keys.clone(), track.publisher_identity().as_str())),
             reassembler: Reassembler::new(track.state().pipeline_options().reassembly),
             track,
             handle: None,
@@ -305,6 +316,34 @@ impl Subscription {
         let _ = reply.send(Ok(DataTrackStream::new(shared, self.track.clone(), link.clone())));
     }
 
+    /// The frame in clear, if that can be had.
+    fn decrypt(&mut self, frame: Frame, events: &EventQueue) -> Option<Frame> {
+        let Some(decryptor) = &mut self.decryptor else {
+            if frame.e2ee.is_some() {
+                // Ciphertext is of no use to anybody, and looks like data.
+                self.undecryptable += 1;
+                return None;
+            }
+            return Some(frame);
+        };
+        let frame = decryptor.handle_frame(frame);
+        while let Some(event) = decryptor.poll_event() {
+            let track = self.track.clone();
+            match event {
+                e2ee::Event::Failed(error) => events.push(RoomEvent::DecryptionFailed { track, error }),
+                e2ee::Event::Ratcheted { index, steps, .. } => {
+                    events.push(RoomEvent::KeyRatcheted { track, index, steps });
+                }
+                _ => {}
+            }
+        }
+        if let Some(derivation) = decryptor.poll_derivation() {
+            // Takes up to a second; the frames meanwhile are lost one way or the other.
+            tokio::task::spawn_blocking(|| derivation.run());
+        }
+        frame
+    }
+
     fn end(mut self, end: StreamEnd, error: &SubscribeError) {
         for (_, queue) in self.fanout.queues_mut() {
             queue.0.end(end);
@@ -319,6 +358,9 @@ impl Subscription {
         let mut dropped = packets.dropped;
         dropped += frames.dropped;
         dropped.add_many(DropReason::NoKey, self.undecryptable);
+        if let Some(decryptor) = &self.decryptor {
+            dropped += *decryptor.drops();
+        }
         self.track.state().set_stats(RemoteTrackStats {
             accepted: packets.accepted,
             delivered: frames.sent,
@@ -335,7 +377,7 @@ mod tests {
 
     #[test]
     fn whatever_comes_on_the_channel_is_counted_and_nothing_is_kept_of_it() {
-        let mut subscriptions = Subscriptions::new(Link::new().0);
+        let mut subscriptions = Subscriptions::new(Link::new().0, Arc::new(EventQueue::new(1)), None);
         // A fixed sequence of bytes that looks like nothing, in all lengths around that of a header (Knuth's MMIX generator).
         let mut state = 1_u64;
         let mut sent = 0;
@@ -359,12 +401,12 @@ mod tests {
     #[test]
     fn readers_are_told_when_the_driver_dies() {
         let (link, _inbox) = Link::new();
-        let mut subscriptions = Subscriptions::new(link.clone());
+        let mut subscriptions = Subscriptions::new(link.clone(), Arc::new(EventQueue::new(1)), None);
         let track = RemoteDataTrack::new(Arc::new(RemoteTrack::for_tests("scan", "robot")), link);
         let sid = track.info().sid().clone();
         let (reply, mut first) = oneshot::channel();
         let (late_reply, mut late) = oneshot::channel();
-        let mut subscription = Subscription::new(track, (DataTrackSubscribeOptions::new(), late_reply));
+        let mut subscription = Subscription::new(track, None, (DataTrackSubscribeOptions::new(), late_reply));
         subscription.open(&DataTrackSubscribeOptions::new(), reply, &subscriptions.link);
         subscriptions.places.push(Some(subscription));
         subscriptions.tracks.insert(sid, 0);

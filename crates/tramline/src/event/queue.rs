@@ -179,9 +179,10 @@ fn subject(event: &RoomEvent) -> Option<Thing> {
         | RoomEvent::ParticipantPermissionsChanged { participant } => {
             Some(Thing::Participant(participant.sid()))
         }
-        RoomEvent::DataTrackPublished(track) | RoomEvent::DataTrackUnpublished(track) => {
-            Some(Thing::Track(track.info().sid().clone()))
-        }
+        RoomEvent::DataTrackPublished(track)
+        | RoomEvent::DataTrackUnpublished(track)
+        | RoomEvent::DecryptionFailed { track, .. }
+        | RoomEvent::KeyRatcheted { track, .. } => Some(Thing::Track(track.info().sid().clone())),
         RoomEvent::LocalDataTrackUnpublished(_)
         | RoomEvent::RoomMetadataChanged { .. }
         | RoomEvent::EventsLost { .. }
@@ -196,6 +197,8 @@ enum Change {
     Attributes(ParticipantSid),
     Permissions(ParticipantSid),
     RoomMetadata,
+    Decryption(TrackSid),
+    Ratchet(TrackSid),
 }
 
 /// The value whose change an event reports.
@@ -212,6 +215,8 @@ fn change(event: &RoomEvent) -> Option<Change> {
             Some(Change::Permissions(participant.sid()))
         }
         RoomEvent::RoomMetadataChanged { .. } => Some(Change::RoomMetadata),
+        RoomEvent::DecryptionFailed { track, .. } => Some(Change::Decryption(track.info().sid().clone())),
+        RoomEvent::KeyRatcheted { track, .. } => Some(Change::Ratchet(track.info().sid().clone())),
         _ => None,
     }
 }

@@ -1,9 +1,11 @@
 //! The SDK against the embedded server, over real sockets. No test looks at the clock: each waits for what must come, and a generous limit turns
 //! a hang into a failure.
 
+mod encryption;
 mod frames;
 mod joining;
 mod leaving;
+mod schemas;
 mod tracks;
 
 use std::time::Duration;
@@ -44,9 +46,12 @@ impl Member {
     }
 
     fn join_with(server: &Server, token: &AccessToken) -> Self {
+        Self::join_with_options(server, token, RoomOptions::default())
+    }
+
+    fn join_with_options(server: &Server, token: &AccessToken, options: RoomOptions) -> Self {
         let token = token.to_jwt().expect("a token");
-        let joined = block_on(Room::connect(&server.url(), &token, RoomOptions::default()))
-            .expect("outside of a runtime");
+        let joined = block_on(Room::connect(&server.url(), &token, options)).expect("outside of a runtime");
         let (room, events) = joined.expect("joined");
         Self { room, events }
     }
