@@ -4,5 +4,8 @@ mod admission;
 mod client;
 mod garbage;
 mod line;
+mod listening;
 mod plain_http;
+mod sdk;
 mod session;
+mod websocket;
