@@ -167,12 +167,10 @@ impl Client {
         rooms.iter().for_each(|room| room.set_ready());
         // On a thread of our own this gives up at once; the rooms leave in the background then.
         let _ = tramline::block_on(join_all(rooms.iter().map(|room: &Arc<RoomEntry>| room.room().close())));
-        drop(rooms);
         let lane = lock(&self.lane).take().map(|lane| {
             lane.stop();
             lane.into_thread()
         });
-        handles().clear_objects();
         let listeners = std::mem::take(&mut *lock(&self.listeners));
         for thread in listeners.into_iter().chain(lane) {
             if thread.thread().id() != thread::current().id() {
@@ -180,8 +178,9 @@ impl Client {
                 let _ = thread.join();
             }
         }
-        // What the lane was about to announce when it was stopped.
+        // With what the lane has announced meanwhile.
         handles().clear_objects();
+        rooms.into_iter().filter_map(Arc::into_inner).for_each(RoomEntry::end);
         logs::capture(None);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tramline::{DisconnectReason, ParticipantIdentity, ParticipantKind, Permissions, RemoteParticipant};
 
-use crate::{handle::Handle, proto};
+use crate::{handle::Handle, proto, schema};
 
 pub(crate) fn owned(id: Handle) -> proto::FfiOwnedHandle {
     proto::FfiOwnedHandle { id }
@@ -99,8 +99,8 @@ pub(crate) fn track_info(info: &tramline::DataTrackInfo) -> proto::DataTrackInfo
         name: info.name().to_owned(),
         sid: info.sid().as_str().to_owned(),
         uses_e2ee: info.uses_e2ee(),
-        schema: None,
-        frame_encoding: None,
+        schema: info.schema().map(schema::id_message),
+        frame_encoding: info.frame_encoding().map(schema::frame_message),
     }
 }
 

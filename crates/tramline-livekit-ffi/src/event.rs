@@ -6,8 +6,8 @@ use std::{
 };
 
 use tramline::{
-    DisconnectReason, Participant, ParticipantIdentity, ParticipantSid, RemoteDataTrack, RemoteParticipant,
-    RoomEvent, RoomEvents,
+    DecryptError, DisconnectReason, Participant, ParticipantIdentity, ParticipantSid, RemoteDataTrack,
+    RemoteParticipant, RoomEvent, RoomEvents,
 };
 
 use crate::{
@@ -27,6 +27,8 @@ pub(crate) struct Listener {
     handle: Handle,
     room: Weak<RoomEntry>,
     known: HashMap<ParticipantIdentity, ParticipantSid>,
+    /// The wrapper knows the room's id.
+    has_sid: bool,
 }
 
 impl Listener {
@@ -36,7 +38,8 @@ impl Listener {
         room: Weak<RoomEntry>,
         known: HashMap<ParticipantIdentity, ParticipantSid>,
     ) -> Self {
-        Self { client, handle, room, known }
+        let has_sid = room.upgrade().is_some_and(|room| room.room().sid().is_some());
+        Self { client, handle, room, known, has_sid }
     }
 
     /// Runs until the room is over, and says so.
@@ -62,6 +65,11 @@ impl Listener {
         match event {
             RoomEvent::ParticipantConnected(participant) => self.tell_connected(&participant),
             RoomEvent::ParticipantDisconnected(participant) => self.tell_disconnected(&participant),
+            RoomEvent::ParticipantActive(participant) => {
+                self.tell_change(&Participant::Remote(participant), |participant_identity| {
+                    Event::ParticipantActive(proto::ParticipantActive { participant_identity })
+                });
+            }
             RoomEvent::ParticipantMetadataChanged { participant, metadata, .. } => {
                 self.tell_change(&participant, |participant_identity| {
                     Event::ParticipantMetadataChanged(proto::ParticipantMetadataChanged {
@@ -104,9 +112,22 @@ impl Listener {
             }
             RoomEvent::RoomMetadataChanged { metadata, .. } => {
                 self.tell(Event::RoomMetadataChanged(proto::RoomMetadataChanged { metadata }));
-                if let Some(room) = self.room.upgrade() {
-                    self.tell(Event::RoomUpdated(convert::room_info(room.room())));
-                }
+                self.tell_room();
+            }
+            RoomEvent::RoomUpdated => self.tell_room(),
+            RoomEvent::TokenRefreshed { token } => {
+                self.tell(Event::TokenRefreshed(proto::TokenRefreshed { token: token.as_ref().to_owned() }));
+            }
+            RoomEvent::DecryptionFailed { track, error } => {
+                tracing::warn!(track = track.info().name(), %error, "frames are dropped");
+                let state = match error {
+                    DecryptError::NoKey { .. } => proto::EncryptionState::MissingKey,
+                    _ => proto::EncryptionState::DecryptionFailed,
+                };
+                self.tell_encryption(&track, state);
+            }
+            RoomEvent::KeyRatcheted { track, .. } => {
+                self.tell_encryption(&track, proto::EncryptionState::KeyRatcheted);
             }
             RoomEvent::EventsLost { count } => {
                 tracing::warn!(count, "the callback was too slow: events of what came and went are left out");
@@ -175,6 +196,25 @@ impl Listener {
                 publisher_identity: convert::text(track.publisher_identity()),
             },
         }));
+    }
+
+    fn tell_encryption(&self, track: &RemoteDataTrack, state: proto::EncryptionState) {
+        self.tell(Event::E2eeStateChanged(proto::E2eeStateChanged {
+            participant_identity: convert::text(track.publisher_identity()),
+            state: state as i32,
+        }));
+    }
+
+    fn tell_room(&mut self) {
+        let Some(room) = self.room.upgrade() else { return };
+        let info = convert::room_info(room.room());
+        if let Some(sid) = info.sid.clone()
+            && !self.has_sid
+        {
+            self.has_sid = true;
+            self.tell(Event::RoomSidChanged(proto::RoomSidChanged { sid }));
+        }
+        self.tell(Event::RoomUpdated(info));
     }
 
     fn tell_state(&self, state: proto::ConnectionState) {

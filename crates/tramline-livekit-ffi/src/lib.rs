@@ -21,6 +21,7 @@ mod client;
 mod convert;
 mod event;
 mod handle;
+mod keys;
 mod lane;
 mod logs;
 mod participant;
@@ -29,6 +30,7 @@ mod publication;
 mod refusal;
 mod request;
 mod room;
+mod schema;
 mod stats;
 mod subscription;
 

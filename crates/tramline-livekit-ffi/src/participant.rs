@@ -1,25 +1,31 @@
-//! What the local participant says of itself, its schemas and its keys.
+//! What the local participant says of itself, and the schemas that it defines and reads.
 
-use std::sync::Arc;
+use std::{fmt::Display, sync::Arc};
+
+use tramline::LocalParticipant;
 
 use crate::{
-    client::Client,
-    proto::{self, ffi_event},
+    client::{Client, handles},
+    handle::Handle,
+    proto::{self, ffi_event::Message as Event},
+    schema,
 };
 
-const NOT_YET: &str = "Tramline does not support this request yet";
+const UNKNOWN: &str = "the handle is no local participant's";
 
 pub(crate) fn set_metadata(
     client: &Arc<Client>,
     request: proto::SetLocalMetadataRequest,
 ) -> proto::SetLocalMetadataResponse {
     let async_id = client.async_id(request.request_async_id);
-    answer(
+    let metadata = request.metadata;
+    later(
         client,
-        ffi_event::Message::SetLocalMetadata(proto::SetLocalMetadataCallback {
-            async_id,
-            error: Some(NOT_YET.to_owned()),
-        }),
+        request.local_participant_handle,
+        async move |participant| participant.set_metadata(metadata).await,
+        move |outcome| {
+            Event::SetLocalMetadata(proto::SetLocalMetadataCallback { async_id, error: outcome.err() })
+        },
     );
     proto::SetLocalMetadataResponse { async_id }
 }
@@ -29,12 +35,12 @@ pub(crate) fn set_name(
     request: proto::SetLocalNameRequest,
 ) -> proto::SetLocalNameResponse {
     let async_id = client.async_id(request.request_async_id);
-    answer(
+    let name = request.name;
+    later(
         client,
-        ffi_event::Message::SetLocalName(proto::SetLocalNameCallback {
-            async_id,
-            error: Some(NOT_YET.to_owned()),
-        }),
+        request.local_participant_handle,
+        async move |participant| participant.set_name(name).await,
+        move |outcome| Event::SetLocalName(proto::SetLocalNameCallback { async_id, error: outcome.err() }),
     );
     proto::SetLocalNameResponse { async_id }
 }
@@ -44,12 +50,14 @@ pub(crate) fn set_attributes(
     request: proto::SetLocalAttributesRequest,
 ) -> proto::SetLocalAttributesResponse {
     let async_id = client.async_id(request.request_async_id);
-    answer(
+    let attributes = request.attributes.into_iter().map(|entry| (entry.key, entry.value)).collect();
+    later(
         client,
-        ffi_event::Message::SetLocalAttributes(proto::SetLocalAttributesCallback {
-            async_id,
-            error: Some(NOT_YET.to_owned()),
-        }),
+        request.local_participant_handle,
+        async move |participant| participant.set_attributes(attributes).await,
+        move |outcome| {
+            Event::SetLocalAttributes(proto::SetLocalAttributesCallback { async_id, error: outcome.err() })
+        },
     );
     proto::SetLocalAttributesResponse { async_id }
 }
@@ -59,12 +67,12 @@ pub(crate) fn define_schema(
     request: proto::DefineSchemaRequest,
 ) -> proto::DefineSchemaResponse {
     let async_id = client.async_id(request.request_async_id);
-    answer(
+    let (id, definition) = (schema::id(request.schema_id), request.definition);
+    later(
         client,
-        ffi_event::Message::DefineSchema(proto::DefineSchemaCallback {
-            async_id,
-            error: Some(NOT_YET.to_owned()),
-        }),
+        request.local_participant_handle,
+        async move |participant| participant.define_schema(id, definition).await,
+        move |outcome| Event::DefineSchema(proto::DefineSchemaCallback { async_id, error: outcome.err() }),
     );
     proto::DefineSchemaResponse { async_id }
 }
@@ -74,22 +82,37 @@ pub(crate) fn find_schema(
     request: proto::GetSchemaRequest,
 ) -> proto::GetSchemaResponse {
     let async_id = client.async_id(request.request_async_id);
-    answer(
+    let (id, publisher) = (schema::id(request.schema_id), request.participant_identity);
+    later(
         client,
-        ffi_event::Message::GetSchema(proto::GetSchemaCallback {
-            async_id,
-            definition: None,
-            error: Some(NOT_YET.to_owned()),
-        }),
+        request.local_participant_handle,
+        async move |participant| participant.fetch_schema(id, publisher).await,
+        move |outcome| {
+            let (definition, error) = match outcome {
+                Ok(definition) => (Some(definition.as_ref().to_owned()), None),
+                Err(error) => (None, Some(error)),
+            };
+            Event::GetSchema(proto::GetSchemaCallback { async_id, definition, error })
+        },
     );
     proto::GetSchemaResponse { async_id }
 }
 
-pub(crate) fn e2ee(_request: proto::E2eeRequest) -> proto::E2eeResponse {
-    proto::E2eeResponse { message: None }
-}
-
-fn answer(client: &Arc<Client>, message: ffi_event::Message) {
+/// Has a local participant do something, and tells how that went.
+fn later<T, E, Act, Doing, Tell>(client: &Arc<Client>, participant: Handle, act: Act, tell: Tell)
+where
+    E: Display,
+    Act: FnOnce(LocalParticipant) -> Doing + Send + 'static,
+    Doing: Future<Output = Result<T, E>> + Send,
+    Tell: FnOnce(Result<T, String>) -> Event + Send + 'static,
+{
+    let participant = handles().local_participant(participant);
     let later = Arc::clone(client);
-    client.spawn(async move { later.emit(message) });
+    client.spawn(async move {
+        let outcome = match participant {
+            Some(participant) => act(participant).await.map_err(|error| error.to_string()),
+            None => Err(UNKNOWN.to_owned()),
+        };
+        later.emit(tell(outcome));
+    });
 }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use tramline::{DataTrackFrame, DataTrackOptions, LocalDataTrack, PushFrameError};
+use tramline::{DataTrackOptions, LocalDataTrack, PushFrameErrorReason};
 
 use crate::{
     client::{Client, handles},
     convert,
     handle::Object,
     proto::{self, ffi_event, publish_data_track_callback::Result as Outcome},
+    schema,
 };
 
 pub(crate) fn publish(
@@ -17,7 +18,13 @@ pub(crate) fn publish(
 ) -> proto::PublishDataTrackResponse {
     let async_id = client.async_id(request.request_async_id);
     let participant = handles().local_participant(request.local_participant_handle);
-    let options = DataTrackOptions::new(request.options.name);
+    let mut options = DataTrackOptions::new(request.options.name);
+    if let Some(schema) = request.options.schema {
+        options = options.with_schema(schema::id(schema));
+    }
+    if let Some(encoding) = request.options.frame_encoding.and_then(schema::frame_encoding) {
+        options = options.with_frame_encoding(encoding);
+    }
     let job = {
         let client = Arc::clone(client);
         async move {
@@ -53,11 +60,8 @@ fn announce(track: LocalDataTrack) -> proto::OwnedLocalDataTrack {
 pub(crate) fn try_push(request: proto::LocalDataTrackTryPushRequest) -> proto::LocalDataTrackTryPushResponse {
     let error = match handles().local_track(request.track_handle) {
         Some(track) => {
-            let mut frame = DataTrackFrame::new(request.frame.payload);
-            if let Some(timestamp) = request.frame.user_timestamp {
-                frame = frame.with_user_timestamp(timestamp);
-            }
-            track.try_push(frame).err().map(|error| push_error(&error))
+            let proto::DataTrackFrame { payload, user_timestamp } = request.frame;
+            track.try_push_bytes(&payload, user_timestamp).err().map(|reason| push_error(&reason))
         }
         None => Some(proto::LocalDataTrackTryPushError {
             code: proto::LocalDataTrackTryPushErrorCode::InvalidHandle as i32,
@@ -67,7 +71,7 @@ pub(crate) fn try_push(request: proto::LocalDataTrackTryPushRequest) -> proto::L
     proto::LocalDataTrackTryPushResponse { error }
 }
 
-fn push_error(error: &PushFrameError) -> proto::LocalDataTrackTryPushError {
+fn push_error(error: &PushFrameErrorReason) -> proto::LocalDataTrackTryPushError {
     proto::LocalDataTrackTryPushError { code: code(error.code()), message: error.to_string() }
 }
 

@@ -6,7 +6,7 @@ use prost::Message as _;
 
 use crate::{
     client::{self, Client},
-    participant,
+    keys, participant,
     proto::{self, FfiRequest, FfiResponse, ffi_event, ffi_request::Message as Request, ffi_response},
     publication, refusal, room, stats, subscription,
 };
@@ -41,7 +41,7 @@ fn answer(client: &Arc<Client>, request: Request) -> ffi_response::Message {
         Request::SetLocalAttributes(request) => {
             Response::SetLocalAttributes(participant::set_attributes(client, request))
         }
-        Request::E2ee(request) => Response::E2ee(participant::e2ee(request)),
+        Request::E2ee(request) => Response::E2ee(keys::handle(request)),
         Request::PublishDataTrack(request) => {
             Response::PublishDataTrack(publication::publish(client, request))
         }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tramline::{Room, RoomEvents, RoomOptions};
+use tramline::{KeyProvider, Room, RoomEvents, RoomOptions};
 use tramline_net::runtime::spawn_thread;
 
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     convert::{self, participant_info},
     event::Listener,
     handle::{Object, lock},
+    keys,
     proto::{self, connect_callback, ffi_event},
 };
 
@@ -24,7 +25,8 @@ const READY_WITHIN: Duration = Duration::from_secs(15);
 /// A room of the wrapper's. Dropping the last reference leaves it.
 pub(crate) struct RoomEntry {
     room: Room,
-    gate: Arc<Gate>,
+    keys: Option<KeyProvider>,
+    gate: OpenAtEnd,
 }
 
 impl RoomEntry {
@@ -32,15 +34,20 @@ impl RoomEntry {
         &self.room
     }
 
+    /// The keys, when it was joined with encryption.
+    pub(crate) fn keys(&self) -> Option<&KeyProvider> {
+        self.keys.as_ref()
+    }
+
     /// Lets the events pass.
     pub(crate) fn set_ready(&self) {
-        self.gate.open();
+        self.gate.0.open();
     }
-}
 
-impl Drop for RoomEntry {
-    fn drop(&mut self) {
-        self.gate.open();
+    /// Leaves, and returns when the room's thread is gone. On a thread of our own it leaves in the background.
+    pub(crate) fn end(self) {
+        self.set_ready();
+        let _ = self.room.end();
     }
 }
 
@@ -49,9 +56,11 @@ pub(crate) fn connect(client: &Arc<Client>, request: proto::ConnectRequest) -> p
     let job = {
         let client = Arc::clone(client);
         async move {
-            let joined = Room::connect(&request.url, &request.token, options(&request.options)).await;
+            let options = options(&request.options);
+            let keys = options.encryption.clone();
+            let joined = Room::connect(&request.url, &request.token, options).await;
             let outcome = match joined {
-                Ok((room, events)) => announce(&client, room, events),
+                Ok((room, events)) => announce(&client, room, keys, events),
                 Err(error) => Err(error.to_string()),
             };
             let message = match outcome {
@@ -73,6 +82,8 @@ fn options(request: &proto::RoomOptions) -> RoomOptions {
     if let Some(millis) = request.connect_timeout_ms {
         options.connect_timeout = Duration::from_millis(millis);
     }
+    // The older field is about media alone.
+    options.encryption = request.encryption.as_ref().and_then(keys::provider);
     options
 }
 
@@ -80,6 +91,7 @@ fn options(request: &proto::RoomOptions) -> RoomOptions {
 fn announce(
     client: &Arc<Client>,
     room: Room,
+    keys: Option<KeyProvider>,
     events: RoomEvents,
 ) -> Result<connect_callback::Result, String> {
     let handles = handles();
@@ -94,7 +106,7 @@ fn announce(
         participants.push(connect_callback::ParticipantWithTracks { participant });
     }
     let gate = Arc::new(Gate::default());
-    let room = Arc::new(RoomEntry { room, gate: Arc::clone(&gate) });
+    let room = Arc::new(RoomEntry { room, keys, gate: OpenAtEnd(Arc::clone(&gate)) });
     let listener = Listener::new(Arc::clone(client), handle, Arc::downgrade(&room), known);
     let thread = spawn_thread("tramline-event", move || {
         gate.wait(READY_WITHIN);
@@ -141,6 +153,15 @@ pub(crate) fn disconnect(
     };
     client.spawn(job);
     proto::DisconnectResponse { async_id }
+}
+
+/// Whoever waits goes on when the room is gone.
+struct OpenAtEnd(Arc<Gate>);
+
+impl Drop for OpenAtEnd {
+    fn drop(&mut self) {
+        self.0.open();
+    }
 }
 
 /// Opens once.

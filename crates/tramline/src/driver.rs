@@ -454,6 +454,7 @@ impl Driver {
             Event::SchemaDefined { request, result } => self.requests.handle_defined(request, result),
             Event::SchemaFetched { request, result } => self.requests.handle_fetched(request, result),
             Event::SelfUpdated { request, result } => self.requests.handle_updated(request, result),
+            Event::TokenRefreshed(token) => self.events.push(RoomEvent::TokenRefreshed { token }),
             Event::RoomChanged(room) => self.members.handle_room_changed(room),
             Event::Disconnected(Disconnected { reason, action, detail }) => {
                 let advice = match action {

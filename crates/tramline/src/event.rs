@@ -32,6 +32,8 @@ pub enum RoomEvent {
     ParticipantConnected(RemoteParticipant),
     /// A participant went; its tracks were reported as unpublished before.
     ParticipantDisconnected(RemoteParticipant),
+    /// A participant's data connection is up: what is sent from now on reaches it.
+    ParticipantActive(RemoteParticipant),
     /// A participant's metadata changed.
     ParticipantMetadataChanged {
         /// Whose.
@@ -90,6 +92,13 @@ pub enum RoomEvent {
         old_metadata: String,
         /// What it is.
         metadata: String,
+    },
+    /// Something else about the room changed, or only the number of participants: see [`Room::info`](crate::Room::info).
+    RoomUpdated,
+    /// The server gave a later token, for joining again when this one has expired.
+    TokenRefreshed {
+        /// The token.
+        token: Arc<str>,
     },
     /// Events are missing here because they were read too slowly: what they told of has come and gone again meanwhile. What is in the room now
     /// is told completely by the other events.

@@ -151,6 +151,8 @@ pub enum Event {
     },
     /// The room changed, or only its counters.
     RoomChanged(RoomInfo),
+    /// The server gave a token that replaces the one of the join: [`Session::token`](super::Session::token).
+    TokenRefreshed(Arc<str>),
     /// The session ended. Comes last; operations under way have failed before.
     Disconnected(Disconnected),
 }

@@ -447,7 +447,11 @@ impl Session {
                 }
                 None => self.counters.malformed += 1,
             },
-            Response::RefreshToken(token) => self.token = Some(token.into()),
+            Response::RefreshToken(token) => {
+                let token: Arc<str> = token.into();
+                self.token = Some(Arc::clone(&token));
+                self.output.push_back(Output::Event(Event::TokenRefreshed(token)));
+            }
             Response::Pong(_) => {}
             Response::PongResp(pong) => self.handle_pong(now, pong),
             Response::PublishDataTrackResponse(response) => {

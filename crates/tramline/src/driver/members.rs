@@ -82,6 +82,12 @@ impl Members {
             participant.update(Arc::clone(&after));
             Participant::Remote(participant)
         };
+        if !before.is_active
+            && after.is_active
+            && let Participant::Remote(participant) = &participant
+        {
+            self.events.push(RoomEvent::ParticipantActive(participant.clone()));
+        }
         if before.name != after.name {
             self.events.push(RoomEvent::ParticipantNameChanged {
                 participant: participant.clone(),
@@ -135,6 +141,11 @@ impl Members {
     pub(super) fn handle_room_changed(&mut self, room: RoomInfo) {
         let Some(roster) = &self.roster else { return };
         let before = std::mem::replace(&mut *lock(&roster.room), room.clone());
+        let mut others = room.clone();
+        others.metadata.clone_from(&before.metadata);
+        if others != before {
+            self.events.push(RoomEvent::RoomUpdated);
+        }
         if before.metadata != room.metadata {
             self.events.push(RoomEvent::RoomMetadataChanged {
                 old_metadata: before.metadata,

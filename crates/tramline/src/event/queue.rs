@@ -170,9 +170,9 @@ enum Thing {
 /// What an event is about, if that can come and go.
 fn subject(event: &RoomEvent) -> Option<Thing> {
     match event {
-        RoomEvent::ParticipantConnected(participant) | RoomEvent::ParticipantDisconnected(participant) => {
-            Some(Thing::Participant(participant.sid()))
-        }
+        RoomEvent::ParticipantConnected(participant)
+        | RoomEvent::ParticipantActive(participant)
+        | RoomEvent::ParticipantDisconnected(participant) => Some(Thing::Participant(participant.sid())),
         RoomEvent::ParticipantMetadataChanged { participant, .. }
         | RoomEvent::ParticipantNameChanged { participant, .. }
         | RoomEvent::ParticipantAttributesChanged { participant, .. }
@@ -185,6 +185,8 @@ fn subject(event: &RoomEvent) -> Option<Thing> {
         | RoomEvent::KeyRatcheted { track, .. } => Some(Thing::Track(track.info().sid().clone())),
         RoomEvent::LocalDataTrackUnpublished(_)
         | RoomEvent::RoomMetadataChanged { .. }
+        | RoomEvent::RoomUpdated
+        | RoomEvent::TokenRefreshed { .. }
         | RoomEvent::EventsLost { .. }
         | RoomEvent::Disconnected { .. } => None,
     }
@@ -197,6 +199,9 @@ enum Change {
     Attributes(ParticipantSid),
     Permissions(ParticipantSid),
     RoomMetadata,
+    Room,
+    Token,
+    Active(ParticipantSid),
     Decryption(TrackSid),
     Ratchet(TrackSid),
 }
@@ -215,6 +220,9 @@ fn change(event: &RoomEvent) -> Option<Change> {
             Some(Change::Permissions(participant.sid()))
         }
         RoomEvent::RoomMetadataChanged { .. } => Some(Change::RoomMetadata),
+        RoomEvent::RoomUpdated => Some(Change::Room),
+        RoomEvent::TokenRefreshed { .. } => Some(Change::Token),
+        RoomEvent::ParticipantActive(participant) => Some(Change::Active(participant.sid())),
         RoomEvent::DecryptionFailed { track, .. } => Some(Change::Decryption(track.info().sid().clone())),
         RoomEvent::KeyRatcheted { track, .. } => Some(Change::Ratchet(track.info().sid().clone())),
         _ => None,
