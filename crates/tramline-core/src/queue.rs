@@ -219,6 +219,25 @@ impl<T: Part> LiveQueue<T> {
         Some(part)
     }
 
+    /// Takes the newest frame and when it entered, for frames of a single part. The older ones are handed to `superseded`,
+    /// oldest first, and counted as dropped.
+    pub fn pop_newest(&mut self, now: Instant, mut superseded: impl FnMut(T)) -> Option<(T, Instant)> {
+        self.expire(now);
+        while self.waiting.len() > 1 {
+            let Some(mut slot) = self.waiting.pop_front() else { break };
+            self.first_id += 1;
+            while let Some(part) = self.parts.pop(&mut slot.chain) {
+                let len = part.byte_len();
+                slot.waiting_bytes -= len;
+                self.bytes -= len;
+                superseded(part);
+            }
+            self.discard(slot, DropReason::Superseded);
+        }
+        let entered = self.waiting.front()?.entered;
+        self.pop(now).map(|part| (part, entered))
+    }
+
     /// Bytes of the part that [`pop`](Self::pop) hands out next, unless it is found too old by then.
     pub fn next_len(&self) -> Option<usize> {
         let slot = self.started.front().or_else(|| self.waiting.front())?;

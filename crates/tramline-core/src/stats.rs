@@ -43,11 +43,13 @@ pub enum DropReason {
     TrackEnded,
     /// The transport refused the packet.
     Transport,
+    /// The reader asked for the newest frame only, and this was an older one.
+    Superseded,
 }
 
 impl DropReason {
     /// Every reason, in the order in which counters list them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::QueueFull,
         Self::Stale,
         Self::Incomplete,
@@ -64,6 +66,7 @@ impl DropReason {
         Self::NotEncrypted,
         Self::TrackEnded,
         Self::Transport,
+        Self::Superseded,
     ];
 
     /// The name used in logs and JSON, in snake case.
@@ -85,6 +88,7 @@ impl DropReason {
             Self::NotEncrypted => "not_encrypted",
             Self::TrackEnded => "track_ended",
             Self::Transport => "transport",
+            Self::Superseded => "superseded",
         }
     }
 }

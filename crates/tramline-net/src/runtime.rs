@@ -142,6 +142,12 @@ pub enum BlockError {
     TimedOut(Duration),
 }
 
+/// Whether the calling thread drives a tokio runtime, which a blocking call would freeze.
+#[must_use]
+pub fn is_inside_runtime() -> bool {
+    tokio::runtime::Handle::try_current().is_ok()
+}
+
 /// Runs `future` to its end on the calling thread, for at most `timeout`.
 ///
 /// Uses no runtime: the future must be one that any executor can run.
@@ -149,7 +155,7 @@ pub enum BlockError {
 /// # Errors
 /// The thread drives a tokio runtime, or the time went by; the future is dropped then.
 pub fn block_on<F: Future>(future: F, timeout: Option<Duration>) -> Result<F::Output, BlockError> {
-    if tokio::runtime::Handle::try_current().is_ok() {
+    if is_inside_runtime() {
         return Err(BlockError::InsideRuntime);
     }
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));

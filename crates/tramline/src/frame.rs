@@ -19,12 +19,14 @@ use tramline_core::frame::Frame;
 /// assert_eq!(frame.payload().len(), 4);
 /// ```
 ///
-/// Cloning a frame shares its payload, and a frame that was read can be pushed on another track as it is.
-#[derive(Clone, Default, PartialEq, Eq)]
+/// Cloning a frame shares its payload, and a frame that was read can be pushed on another track as it is. Frames are equal when they carry the same.
+#[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct DataTrackFrame {
     payload: Bytes,
     user_timestamp: Option<u64>,
+    number: Option<u16>,
+    gap: u32,
 }
 
 impl DataTrackFrame {
@@ -67,6 +69,19 @@ impl DataTrackFrame {
         self.user_timestamp
     }
 
+    /// Which one of its publication it was, if it was read from a track: the publisher counts its frames from 0, and after 65,535 from 0 again.
+    #[must_use]
+    pub fn number(&self) -> Option<u16> {
+        self.number
+    }
+
+    /// How many frames of the track are missing between this one and the one that the stream handed out before: lost on the way, or dropped
+    /// because nobody read them in time. 0 for a frame that was not read from a track. More than 32,766 in a row are not noticed.
+    #[must_use]
+    pub fn gap(&self) -> u32 {
+        self.gap
+    }
+
     /// Time from the user timestamp, taken as milliseconds since 1970, until now. `None` without one, and when it lies in the future:
     /// the two machines' clocks need not agree.
     #[must_use]
@@ -75,16 +90,26 @@ impl DataTrackFrame {
         SystemTime::now().duration_since(then).ok()
     }
 
-    pub(crate) fn from_core(frame: Frame) -> Self {
-        Self { payload: frame.payload, user_timestamp: frame.user_timestamp }
+    pub(crate) fn from_core(frame: Frame, gap: u32) -> Self {
+        Self { payload: frame.payload, user_timestamp: frame.user_timestamp, number: Some(frame.number), gap }
     }
 }
+
+impl PartialEq for DataTrackFrame {
+    fn eq(&self, other: &Self) -> bool {
+        self.payload == other.payload && self.user_timestamp == other.user_timestamp
+    }
+}
+
+impl Eq for DataTrackFrame {}
 
 impl fmt::Debug for DataTrackFrame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DataTrackFrame")
             .field("payload_len", &self.payload.len())
             .field("user_timestamp", &self.user_timestamp)
+            .field("number", &self.number)
+            .field("gap", &self.gap)
             .finish()
     }
 }
@@ -94,7 +119,7 @@ macro_rules! from_payload {
         impl From<$payload> for DataTrackFrame {
             $(#[$doc])*
             fn from($value: $payload) -> Self {
-                Self { payload: $bytes, user_timestamp: None }
+                Self { payload: $bytes, ..Self::default() }
             }
         }
     )*};

@@ -67,7 +67,7 @@ pub use room::{ConnectionState, Room, RoomInfo};
 pub use stats::{
     DropReason, Drops, LocalTrackStats, PeerStats, RemoteTrackStats, RoomStats, StreamStats, UdpCounters,
 };
-pub use stream::{DataTrackStream, StreamEnd};
+pub use stream::{DataTrackStream, StreamCloser, StreamEnd, StreamEvent};
 pub use track_info::DataTrackInfo;
 pub use tramline_core::{
     e2ee::{EmptyKey, KeyDerivation, KeyOptions, KeyProvider},

@@ -155,11 +155,12 @@ impl From<&String> for DataTrackOptions {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataTrackSubscribeOptions {
     pub(crate) queue: QueueConfig,
+    pub(crate) deadline: Option<Duration>,
 }
 
 impl Default for DataTrackSubscribeOptions {
     fn default() -> Self {
-        Self { queue: QueueConfig::default().with_max_bytes(DEFAULT_STREAM_BYTES) }
+        Self { queue: QueueConfig::default().with_max_bytes(DEFAULT_STREAM_BYTES), deadline: None }
     }
 }
 
@@ -188,6 +189,14 @@ impl DataTrackSubscribeOptions {
     #[must_use]
     pub fn with_max_age(mut self, max_age: impl Into<Option<Duration>>) -> Self {
         self.queue = self.queue.with_max_age(max_age);
+        self
+    }
+
+    /// How long the track may be silent: when no frame came for that long, from the subscription or from the last frame on,
+    /// [`StreamEvent::DeadlineMissed`](crate::StreamEvent::DeadlineMissed) comes out of the stream, once for each silence. At least 1 ms. Default `None`.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: impl Into<Option<Duration>>) -> Self {
+        self.deadline = deadline.into().map(|deadline| deadline.max(SHORTEST_DEADLINE));
         self
     }
 }
@@ -220,5 +229,7 @@ impl RemoteDataTrackPipelineOptions {
     }
 }
 
+/// What timers can tell apart.
+const SHORTEST_DEADLINE: Duration = Duration::from_millis(1);
 /// Eight frames of the largest size.
 const DEFAULT_STREAM_BYTES: usize = 16 << 20;

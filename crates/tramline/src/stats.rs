@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use tramline_core::stats::Counters;
 pub use tramline_core::stats::{DropReason, Drops};
 pub use tramline_net::udp::UdpCounters;
 pub use tramline_transport::PeerStats;
+
+use crate::stream::Report;
 
 /// What happened to the frames of a local track, from the push to the transport.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -55,16 +56,24 @@ pub struct StreamStats {
     pub dropped: Drops,
     /// Frames that wait for the reader now.
     pub waiting_frames: usize,
+    /// Frames of the track that are missing between those that the reader took, wherever they were lost: all
+    /// [gaps](crate::DataTrackFrame::gap) together, less the frames that came late.
+    pub missing: u64,
+    /// Silences longer than the deadline of the stream.
+    pub missed_deadlines: u64,
 }
 
 impl StreamStats {
-    pub(crate) fn new(counters: Counters, waiting_frames: usize) -> Self {
+    pub(crate) fn new(report: &Report) -> Self {
+        let Report { counters, waiting, missing, missed_deadlines } = *report;
         Self {
             accepted: counters.accepted,
             delivered: counters.sent,
             bytes: counters.bytes,
             dropped: counters.dropped,
-            waiting_frames,
+            waiting_frames: waiting,
+            missing,
+            missed_deadlines,
         }
     }
 }

@@ -1,14 +1,14 @@
-//! The frames of one subscription, for one reader.
+//! The frames of one subscription, for their readers.
 
 use std::{
     fmt,
     future::poll_fn,
     pin::Pin,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
@@ -18,22 +18,36 @@ use tramline_core::{
     outbox::QueueAccess,
     queue::{LiveQueue, QueueConfig},
 };
-use tramline_net::runtime::block_on;
+use tramline_net::runtime::is_inside_runtime;
 
 use crate::{
     DisconnectReason,
     error::{ReadError, TryReadError},
     frame::DataTrackFrame,
-    link::{Link, ToDriver, lock},
+    link::{Link, ToDriver},
     remote_track::RemoteDataTrack,
     stats::StreamStats,
 };
+use exchange::{Exchange, Item, Nothing, TimedOut};
+
+pub(crate) use exchange::Report;
+
+mod exchange;
+
+/// What [`exchange`] locks with.
+mod sync {
+    pub(super) use std::sync::{Condvar, Mutex, MutexGuard};
+}
 
 /// The frames of a remote track, in the order in which they became whole.
 ///
-/// Read with [`read`](Self::read), as a [`Stream`], without waiting ([`try_read`](Self::try_read)), or from a thread without a runtime
-/// ([`read_timeout`](Self::read_timeout)). Each stream of a track has a queue of its own: one that is read too slowly loses its own oldest frames,
-/// counted in [`stats`](Self::stats). Dropping the last stream of a track unsubscribes.
+/// Read with [`read`](Self::read), as a [`Stream`], without waiting ([`try_read`](Self::try_read)), from threads without a runtime
+/// ([`read_timeout`](Self::read_timeout)), or only ever the newest one ([`read_latest`](Self::read_latest)). Each stream of a track has a queue of its
+/// own: one that is read too slowly loses its own oldest frames, counted in [`stats`](Self::stats). Each frame says how many are missing before it
+/// ([`DataTrackFrame::gap`]).
+///
+/// All that takes `&self` may be called from many threads at the same time: each frame goes to one of them. [`close`](Self::close) wakes them all.
+/// Dropping or closing the last stream of a track unsubscribes.
 pub struct DataTrackStream {
     shared: Arc<SharedStream>,
     track: RemoteDataTrack,
@@ -48,6 +62,35 @@ pub enum StreamEnd {
     Unpublished,
     /// The session ended.
     Disconnected(DisconnectReason),
+    /// It was closed on this side.
+    Closed,
+}
+
+/// What comes out of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StreamEvent {
+    /// A frame.
+    Frame(DataTrackFrame),
+    /// No frame has come for as long as [`DataTrackSubscribeOptions::with_deadline`](crate::DataTrackSubscribeOptions::with_deadline) says. Reported once
+    /// for each silence, however long it lasts, after the frames that came before it.
+    DeadlineMissed,
+}
+
+impl StreamEvent {
+    fn new(item: Item) -> Self {
+        match item {
+            Item::Frame(frame, gap) => Self::Frame(DataTrackFrame::from_core(frame, gap)),
+            Item::DeadlineMissed => Self::DeadlineMissed,
+        }
+    }
+
+    fn frame(self) -> Option<DataTrackFrame> {
+        match self {
+            Self::Frame(frame) => Some(frame),
+            Self::DeadlineMissed => None,
+        }
+    }
 }
 
 impl DataTrackStream {
@@ -60,32 +103,47 @@ impl DataTrackStream {
         poll_fn(|cx| self.poll_read(cx)).await
     }
 
+    /// As [`read`](Self::read), and tells of missed deadlines too.
+    pub async fn read_event(&mut self) -> Option<StreamEvent> {
+        poll_fn(|cx| self.poll_read_event(cx)).await
+    }
+
     /// As [`read`](Self::read), for a future written by hand.
     pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<DataTrackFrame>> {
-        let mut state = lock(&self.shared.state);
-        if let Some(frame) = state.queue.pop(Instant::now()) {
-            return Poll::Ready(Some(DataTrackFrame::from_core(frame)));
+        loop {
+            match ready!(self.poll_read_event(cx)) {
+                Some(StreamEvent::DeadlineMissed) => {}
+                frame => return Poll::Ready(frame.and_then(StreamEvent::frame)),
+            }
         }
-        if state.end.is_some() {
-            return Poll::Ready(None);
-        }
-        match &mut state.waker {
-            Some(waker) => waker.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
-        }
-        Poll::Pending
+    }
+
+    /// As [`read_event`](Self::read_event), for a future written by hand.
+    pub fn poll_read_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<StreamEvent>> {
+        self.shared.exchange.poll_next(Instant::now(), cx).map(|item| item.map(StreamEvent::new))
     }
 
     /// The next frame if one is there now.
     ///
     /// # Errors
     /// There is none now, or there will be none any more.
-    pub fn try_read(&mut self) -> Result<DataTrackFrame, TryReadError> {
-        let mut state = lock(&self.shared.state);
-        match (state.queue.pop(Instant::now()), state.end) {
-            (Some(frame), _) => Ok(DataTrackFrame::from_core(frame)),
-            (None, Some(_)) => Err(TryReadError::Ended),
-            (None, None) => Err(TryReadError::Empty),
+    pub fn try_read(&self) -> Result<DataTrackFrame, TryReadError> {
+        loop {
+            if let Some(frame) = self.try_read_event()?.frame() {
+                return Ok(frame);
+            }
+        }
+    }
+
+    /// As [`try_read`](Self::try_read), and tells of missed deadlines too.
+    ///
+    /// # Errors
+    /// As [`try_read`](Self::try_read).
+    pub fn try_read_event(&self) -> Result<StreamEvent, TryReadError> {
+        match self.shared.exchange.try_next(Instant::now()) {
+            Ok(item) => Ok(StreamEvent::new(item)),
+            Err(Nothing::Yet) => Err(TryReadError::Empty),
+            Err(Nothing::EverMore) => Err(TryReadError::Ended),
         }
     }
 
@@ -93,16 +151,46 @@ impl DataTrackStream {
     ///
     /// # Errors
     /// The time has passed, or the thread drives an async runtime.
-    pub fn read_timeout(&mut self, timeout: Duration) -> Result<Option<DataTrackFrame>, ReadError> {
-        Ok(block_on(self.read(), Some(timeout))?)
+    pub fn read_timeout(&self, timeout: Duration) -> Result<Option<DataTrackFrame>, ReadError> {
+        self.wait_for_frame(Some(timeout))
     }
 
     /// As [`read_timeout`](Self::read_timeout), for as long as it takes.
     ///
     /// # Errors
     /// The thread drives an async runtime.
-    pub fn read_blocking(&mut self) -> Result<Option<DataTrackFrame>, ReadError> {
-        Ok(block_on(self.read(), None)?)
+    pub fn read_blocking(&self) -> Result<Option<DataTrackFrame>, ReadError> {
+        self.wait_for_frame(None)
+    }
+
+    /// As [`read_timeout`](Self::read_timeout), and tells of missed deadlines too.
+    ///
+    /// # Errors
+    /// As [`read_timeout`](Self::read_timeout).
+    pub fn read_event_timeout(&self, timeout: Duration) -> Result<Option<StreamEvent>, ReadError> {
+        self.wait_for_event(Some(timeout), timeout_to_deadline(timeout))
+    }
+
+    /// The newest frame, if it came within `max_age`: what a control loop acts on, each time it comes round. Never waits.
+    ///
+    /// The same frame is returned again until a newer one has come or it is too old ([`DataTrackFrame::number`] tells them apart); `None` is the moment to stop
+    /// the machine. Age counts from when the frame was whole on this side, so that no clocks need to agree. Older frames that were not read are
+    /// dropped and counted as superseded, which is no [`gap`](DataTrackFrame::gap); frames that are read otherwise are not seen here.
+    #[must_use]
+    pub fn read_latest(&self, max_age: Duration) -> Option<DataTrackFrame> {
+        let (frame, gap) = self.shared.exchange.newest(Instant::now(), max_age)?;
+        Some(DataTrackFrame::from_core(frame, gap))
+    }
+
+    /// Ends the stream from this side: whoever reads gets `None`, on any thread; frames that wait are dropped. The last stream of a track unsubscribes.
+    pub fn close(&self) {
+        close(&self.shared, &self.track, &self.link);
+    }
+
+    /// Closes the stream later and from elsewhere, while somebody else reads it.
+    #[must_use]
+    pub fn closer(&self) -> StreamCloser {
+        StreamCloser { shared: Arc::clone(&self.shared), track: self.track.clone(), link: self.link.clone() }
     }
 
     /// The track that is read.
@@ -114,15 +202,37 @@ impl DataTrackStream {
     /// Why the stream has ended; `None` while it goes on. Frames from before the end may still wait.
     #[must_use]
     pub fn end(&self) -> Option<StreamEnd> {
-        lock(&self.shared.state).end
+        self.shared.exchange.ended()
     }
 
     /// What happened to the frames on their way to this reader.
     #[must_use]
     pub fn stats(&self) -> StreamStats {
-        let mut state = lock(&self.shared.state);
-        state.queue.handle_timeout(Instant::now());
-        StreamStats::new(state.queue.counters(), state.queue.frames())
+        StreamStats::new(&self.shared.exchange.report(Instant::now()))
+    }
+
+    fn wait_for_frame(&self, timeout: Option<Duration>) -> Result<Option<DataTrackFrame>, ReadError> {
+        let deadline = timeout.and_then(timeout_to_deadline);
+        loop {
+            match self.wait_for_event(timeout, deadline)? {
+                Some(StreamEvent::DeadlineMissed) => {}
+                frame => return Ok(frame.and_then(StreamEvent::frame)),
+            }
+        }
+    }
+
+    fn wait_for_event(
+        &self,
+        timeout: Option<Duration>,
+        deadline: Option<Instant>,
+    ) -> Result<Option<StreamEvent>, ReadError> {
+        if is_inside_runtime() {
+            return Err(ReadError::InsideRuntime);
+        }
+        match self.shared.exchange.wait_next(deadline) {
+            Ok(item) => Ok(item.map(StreamEvent::new)),
+            Err(TimedOut) => Err(ReadError::Timeout { after: timeout.unwrap_or_default() }),
+        }
     }
 }
 
@@ -136,8 +246,7 @@ impl Stream for DataTrackStream {
 
 impl Drop for DataTrackStream {
     fn drop(&mut self) {
-        self.link
-            .send(ToDriver::Unsubscribe { track: self.track.info().sid().clone(), stream: self.shared.id });
+        self.close();
     }
 }
 
@@ -148,6 +257,38 @@ impl fmt::Debug for DataTrackStream {
             .field("end", &self.end())
             .finish_non_exhaustive()
     }
+}
+
+/// Closes a [`DataTrackStream`] from elsewhere. Cheap to clone; dropping it closes nothing.
+#[derive(Clone)]
+pub struct StreamCloser {
+    shared: Arc<SharedStream>,
+    track: RemoteDataTrack,
+    link: Link,
+}
+
+impl StreamCloser {
+    /// As [`DataTrackStream::close`].
+    pub fn close(&self) {
+        close(&self.shared, &self.track, &self.link);
+    }
+}
+
+impl fmt::Debug for StreamCloser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamCloser").field("track", self.track.info()).finish_non_exhaustive()
+    }
+}
+
+fn close(shared: &SharedStream, track: &RemoteDataTrack, link: &Link) {
+    if shared.exchange.close() {
+        link.send(ToDriver::Unsubscribe { track: track.info().sid().clone(), stream: shared.id });
+    }
+}
+
+/// A time-out beyond what the clock can express is none.
+fn timeout_to_deadline(timeout: Duration) -> Option<Instant> {
+    Instant::now().checked_add(timeout)
 }
 
 /// Tells the streams of a process apart.
@@ -161,36 +302,15 @@ impl StreamId {
     }
 }
 
-/// What a reader shares with the driver.
+/// What the readers share with the driver.
 pub(crate) struct SharedStream {
     pub(crate) id: StreamId,
-    state: Mutex<StreamState>,
-}
-
-struct StreamState {
-    queue: LiveQueue<Frame>,
-    waker: Option<Waker>,
-    end: Option<StreamEnd>,
+    pub(crate) exchange: Exchange,
 }
 
 impl SharedStream {
     pub(crate) fn new(config: QueueConfig) -> Self {
-        let state = StreamState { queue: LiveQueue::new(config), waker: None, end: None };
-        Self { id: StreamId::next(), state: Mutex::new(state) }
-    }
-
-    /// The reader's waker, when it waits.
-    pub(crate) fn take_waker(&self) -> Option<Waker> {
-        lock(&self.state).waker.take()
-    }
-
-    pub(crate) fn end(&self, end: StreamEnd) {
-        let mut state = lock(&self.state);
-        state.end.get_or_insert(end);
-        if let Some(waker) = state.waker.take() {
-            drop(state);
-            waker.wake();
-        }
+        Self { id: StreamId::next(), exchange: Exchange::new(config) }
     }
 }
 
@@ -206,92 +326,9 @@ pub(crate) struct StreamQueue(pub(crate) Arc<SharedStream>);
 
 impl QueueAccess<Frame> for StreamQueue {
     fn access<R>(&mut self, f: impl FnOnce(&mut LiveQueue<Frame>) -> R) -> R {
-        f(&mut lock(&self.0.state).queue)
+        self.0.exchange.access(f)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::remote_track::RemoteTrack;
-
-    fn stream(
-        config: QueueConfig,
-    ) -> (DataTrackStream, StreamQueue, tokio::sync::mpsc::UnboundedReceiver<ToDriver>) {
-        let (link, inbox) = Link::new();
-        let shared = Arc::new(SharedStream::new(config));
-        let track = RemoteDataTrack::new(Arc::new(RemoteTrack::for_tests("scan", "robot")), link.clone());
-        (DataTrackStream::new(Arc::clone(&shared), track, link), StreamQueue(shared), inbox)
-    }
-
-    fn deliver(queue: &mut StreamQueue, payload: &'static str) {
-        assert!(queue.access(|queue| queue.push_frame(Instant::now(), [Frame::new(payload)])));
-        if let Some(waker) = queue.0.take_waker() {
-            waker.wake();
-        }
-    }
-
-    /// No frame grows too old, however slow the machine is that runs the test.
-    fn ageless() -> QueueConfig {
-        QueueConfig::default().with_max_age(None)
-    }
-
-    #[test]
-    fn frames_come_in_order_and_the_end_after_them() {
-        let (mut stream, mut queue, _inbox) = stream(ageless());
-        assert_eq!(stream.try_read(), Err(TryReadError::Empty));
-        deliver(&mut queue, "a");
-        deliver(&mut queue, "b");
-        queue.0.end(StreamEnd::Unpublished);
-        assert_eq!(stream.read_blocking(), Ok(Some("a".into())));
-        assert_eq!(stream.try_read(), Ok("b".into()));
-        assert_eq!(stream.read_blocking(), Ok(None));
-        assert_eq!(
-            (stream.try_read(), stream.end()),
-            (Err(TryReadError::Ended), Some(StreamEnd::Unpublished))
-        );
-        assert_eq!((stream.stats().accepted, stream.stats().delivered, stream.stats().bytes), (2, 2, 2));
-    }
-
-    #[test]
-    fn a_blocked_reader_is_woken_from_another_thread() {
-        let (mut stream, mut queue, _inbox) = stream(ageless());
-        let reader = std::thread::spawn(move || (stream.read_blocking(), stream.read_blocking()));
-        deliver(&mut queue, "late");
-        queue.0.end(StreamEnd::Disconnected(DisconnectReason::ServerShutdown));
-        assert_eq!(reader.join().expect("no panic"), (Ok(Some("late".into())), Ok(None)));
-    }
-
-    #[test]
-    fn blocking_reads_time_out_and_refuse_to_freeze_a_runtime() {
-        let (mut stream, _queue, _inbox) = stream(ageless());
-        let after = Duration::from_millis(3);
-        assert_eq!(stream.read_timeout(after), Err(ReadError::Timeout { after }));
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        assert_eq!(runtime.block_on(async { stream.read_timeout(after) }), Err(ReadError::InsideRuntime));
-    }
-
-    #[test]
-    fn a_cancelled_read_loses_nothing() {
-        let (mut stream, mut queue, _inbox) = stream(ageless());
-        {
-            let mut read = std::pin::pin!(stream.read());
-            assert!(read.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        }
-        deliver(&mut queue, "kept");
-        assert_eq!(stream.try_read(), Ok("kept".into()));
-    }
-
-    #[test]
-    fn a_slow_reader_loses_its_oldest_frames_and_dropping_it_unsubscribes() {
-        let (mut stream, mut queue, mut inbox) = stream(ageless().with_max_frames(2));
-        for payload in ["1", "2", "3"] {
-            deliver(&mut queue, payload);
-        }
-        assert_eq!(stream.try_read(), Ok("2".into()));
-        assert_eq!(stream.stats().dropped.count(tramline_core::stats::DropReason::QueueFull), 1);
-        let id = queue.0.id;
-        drop(stream);
-        assert!(matches!(inbox.try_recv(), Ok(ToDriver::Unsubscribe { stream, .. }) if stream == id));
-    }
-}
+mod tests;

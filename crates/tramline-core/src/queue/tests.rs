@@ -40,6 +40,24 @@ fn popping_never_hands_out_what_is_too_old() {
 }
 
 #[test]
+fn the_newest_frame_is_taken_and_the_older_ones_are_handed_over_as_superseded() {
+    let (mut clock, mut queue) = (VirtualClock::new(), LiveQueue::new(QueueConfig::default()));
+    let mut superseded = Vec::new();
+    assert!(queue.pop_newest(clock.now(), |_| panic!("there is nothing")).is_none());
+    for number in 1..=4 {
+        queue.push_frame(clock.now(), [part(number, 10)]);
+        clock.advance(40 * MS);
+    }
+    let newest = queue.pop_newest(clock.now(), |part| superseded.push(part.tag));
+    assert_eq!(newest.map(|(part, entered)| (part.tag, entered)), Some((4, clock.now() - 40 * MS)));
+    assert_eq!(superseded, [3], "the others were too old already");
+    let counters = queue.counters();
+    assert_eq!((counters.accepted, counters.sent, counters.bytes), (4, 1, 10));
+    assert_eq!(counters.dropped.count(DropReason::Superseded), 1);
+    assert_eq!((queue.frames(), queue.bytes()), (0, 0));
+}
+
+#[test]
 fn without_max_age_a_frame_waits_for_ever() {
     let (clock, mut queue) = (VirtualClock::new(), LiveQueue::new(QueueConfig::default().with_max_age(None)));
     queue.push_frame(clock.now(), [part(1, 1)]);

@@ -1,6 +1,10 @@
 //! Remote tracks that are read: from packets to the streams of their readers.
 
-use std::{collections::HashMap, sync::Arc, task::Waker, time::Instant};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -36,10 +40,9 @@ pub(super) struct Subscriptions {
     places: Vec<Option<Subscription>>,
     /// Streams that got something in this turn, whose readers may have to be woken.
     touched: Vec<Arc<SharedStream>>,
-    wakers: Vec<Waker>,
     /// Subscriptions whose counters have changed in this turn.
     changed: Vec<usize>,
-    /// No frame under way is given up before this; may be early, never late.
+    /// No frame under way is given up before this, and no deadline is missed; may be early, never late.
     due: Option<Instant>,
     stray: Drops,
     events: Arc<EventQueue>,
@@ -53,11 +56,25 @@ struct Subscription {
     waiting: Vec<(DataTrackSubscribeOptions, Reply)>,
     reassembler: Reassembler,
     fanout: Fanout<StreamQueue>,
-    streams: Vec<(StreamId, SlotKey)>,
     /// Of a track that is encrypted, when there are keys.
     decryptor: Option<Decryptor>,
+    streams: Vec<OpenStream>,
+    /// When the last frame came.
+    last_frame: Option<Instant>,
+    /// A deadline was missed since.
+    is_silent: bool,
     undecryptable: u64,
     is_changed: bool,
+}
+
+struct OpenStream {
+    id: StreamId,
+    key: SlotKey,
+    opened: Instant,
+    /// How long the track may be silent.
+    deadline: Option<Duration>,
+    /// The silence since then has been told.
+    told: Option<Instant>,
 }
 
 impl Subscriptions {
@@ -67,7 +84,6 @@ impl Subscriptions {
             by_handle: HashMap::new(),
             places: Vec::new(),
             touched: Vec::new(),
-            wakers: Vec::new(),
             changed: Vec::new(),
             due: None,
             stray: Drops::default(),
@@ -88,7 +104,10 @@ impl Subscriptions {
     ) {
         if let Some(subscription) = self.tracks.get(&sid).and_then(|&place| self.places[place].as_mut()) {
             match subscription.handle {
-                Some(_) => subscription.open(&options, reply, &self.link),
+                Some(_) => {
+                    let due = subscription.open(now, &options, reply, &self.link);
+                    self.due = earliest(self.due, due);
+                }
                 None => subscription.waiting.push((options, reply)),
             }
             return;
@@ -128,7 +147,8 @@ impl Subscriptions {
         for (options, reply) in std::mem::take(&mut subscription.waiting) {
             // Whoever has gone meanwhile never had a stream.
             if !reply.is_closed() {
-                subscription.open(&options, reply, &self.link);
+                let due = subscription.open(now, &options, reply, &self.link);
+                self.due = earliest(self.due, due);
             }
         }
         self.end_if_unread(now, session, sid);
@@ -160,9 +180,11 @@ impl Subscriptions {
         let Some(subscription) = self.tracks.get(sid).and_then(|&place| self.places[place].as_mut()) else {
             return;
         };
-        if let Some(index) = subscription.streams.iter().position(|(id, _)| *id == stream) {
-            let (_, key) = subscription.streams.swap_remove(index);
-            subscription.fanout.remove(key);
+        if let Some(index) = subscription.streams.iter().position(|open| open.id == stream) {
+            let key = subscription.streams.swap_remove(index).key;
+            if let Some(queue) = subscription.fanout.remove(key) {
+                queue.0.exchange.discard();
+            }
         }
         self.end_if_unread(now, session, sid);
     }
@@ -200,16 +222,18 @@ impl Subscriptions {
         }
         if let Some(frame) = subscription.reassembler.handle_packet(now, &header, payload) {
             let Some(frame) = subscription.decrypt(frame, &self.events) else { return };
+            subscription.last_frame = Some(now);
+            if std::mem::take(&mut subscription.is_silent) {
+                self.due = earliest(self.due, subscription.next_miss());
+            }
             let touched = &mut self.touched;
             subscription.fanout.handle_frame(now, frame, |_, queue| {
                 if touched.last().is_none_or(|last| !Arc::ptr_eq(last, &queue.0)) {
                     touched.push(Arc::clone(&queue.0));
                 }
             });
-        } else if let Some(due) = subscription.reassembler.poll_timeout()
-            && self.due.is_none_or(|known| due < known)
-        {
-            self.due = Some(due);
+        } else {
+            self.due = earliest(self.due, subscription.reassembler.poll_timeout());
         }
     }
 
@@ -221,9 +245,8 @@ impl Subscriptions {
                 subscription.publish_stats();
             }
         }
-        self.wakers.extend(self.touched.drain(..).filter_map(|stream| stream.take_waker()));
-        for waker in self.wakers.drain(..) {
-            waker.wake();
+        for stream in self.touched.drain(..) {
+            stream.exchange.wake();
         }
     }
 
@@ -234,10 +257,10 @@ impl Subscriptions {
         self.due = None;
         for subscription in self.places.iter_mut().flatten() {
             subscription.reassembler.handle_timeout(now);
+            subscription.tell_missed(now);
             subscription.publish_stats();
-            if let Some(due) = subscription.reassembler.poll_timeout() {
-                self.due = Some(self.due.map_or(due, |known| known.min(due)));
-            }
+            self.due = earliest(self.due, subscription.reassembler.poll_timeout());
+            self.due = earliest(self.due, subscription.next_miss());
         }
     }
 
@@ -302,18 +325,47 @@ impl Subscription {
             waiting: vec![first],
             fanout: Fanout::new(),
             streams: Vec::new(),
+            last_frame: None,
+            is_silent: false,
             undecryptable: 0,
             is_changed: false,
         }
     }
 
-    /// Adds a stream and hands it to whoever asked.
-    fn open(&mut self, options: &DataTrackSubscribeOptions, reply: Reply, link: &Link) {
+    /// Adds a stream and hands it to whoever asked. When its first deadline is missed.
+    fn open(
+        &mut self,
+        now: Instant,
+        options: &DataTrackSubscribeOptions,
+        reply: Reply,
+        link: &Link,
+    ) -> Option<Instant> {
         let shared = Arc::new(SharedStream::new(options.queue));
         let key = self.fanout.add(StreamQueue(Arc::clone(&shared)));
-        self.streams.push((shared.id, key));
+        let deadline = options.deadline;
+        self.streams.push(OpenStream { id: shared.id, key, opened: now, deadline, told: None });
         // A stream that nobody takes is dropped, and its drop unsubscribes it.
         let _ = reply.send(Ok(DataTrackStream::new(shared, self.track.clone(), link.clone())));
+        deadline.and_then(|deadline| now.checked_add(deadline))
+    }
+
+    /// Tells the streams whose track has been silent for too long, once.
+    fn tell_missed(&mut self, now: Instant) {
+        for stream in &mut self.streams {
+            let Some((since, due)) = stream.silence(self.last_frame) else { continue };
+            if due <= now {
+                stream.told = Some(since);
+                self.is_silent = true;
+                if let Some(queue) = self.fanout.queue_mut(stream.key) {
+                    queue.0.exchange.miss_deadline();
+                }
+            }
+        }
+    }
+
+    /// When a deadline is missed unless a frame comes.
+    fn next_miss(&self) -> Option<Instant> {
+        self.streams.iter().filter_map(|stream| Some(stream.silence(self.last_frame)?.1)).min()
     }
 
     /// The frame in clear, if that can be had.
@@ -346,7 +398,7 @@ impl Subscription {
 
     fn end(mut self, end: StreamEnd, error: &SubscribeError) {
         for (_, queue) in self.fanout.queues_mut() {
-            queue.0.end(end);
+            queue.0.exchange.end(end);
         }
         for (_, reply) in self.waiting {
             let _ = reply.send(Err(error.clone()));
@@ -368,6 +420,19 @@ impl Subscription {
             dropped,
         });
     }
+}
+
+impl OpenStream {
+    /// Since when the track is silent and until when it may be; `None` when that does not matter, or has been told.
+    fn silence(&self, last_frame: Option<Instant>) -> Option<(Instant, Instant)> {
+        let since = last_frame.map_or(self.opened, |last| last.max(self.opened));
+        let due = since.checked_add(self.deadline?)?;
+        (self.told != Some(since)).then_some((since, due))
+    }
+}
+
+fn earliest(known: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    known.into_iter().chain(other).min()
 }
 
 #[cfg(test)]
@@ -407,10 +472,10 @@ mod tests {
         let (reply, mut first) = oneshot::channel();
         let (late_reply, mut late) = oneshot::channel();
         let mut subscription = Subscription::new(track, None, (DataTrackSubscribeOptions::new(), late_reply));
-        subscription.open(&DataTrackSubscribeOptions::new(), reply, &subscriptions.link);
+        subscription.open(Instant::now(), &DataTrackSubscribeOptions::new(), reply, &subscriptions.link);
         subscriptions.places.push(Some(subscription));
         subscriptions.tracks.insert(sid, 0);
-        let mut stream = first.try_recv().expect("an answer").expect("a stream");
+        let stream = first.try_recv().expect("an answer").expect("a stream");
 
         let driver = std::thread::spawn(move || {
             let _subscriptions = subscriptions;
@@ -420,5 +485,43 @@ mod tests {
         assert_eq!(stream.read_blocking(), Ok(None));
         assert_eq!(stream.end(), Some(StreamEnd::Disconnected(DisconnectReason::Unknown)));
         assert!(matches!(late.try_recv(), Ok(Err(SubscribeError::Disconnected))));
+    }
+
+    #[test]
+    fn a_silence_is_told_once_to_each_stream_with_a_deadline() {
+        let (link, _inbox) = Link::new();
+        let mut subscriptions = Subscriptions::new(link.clone(), Arc::new(EventQueue::new(1)), None);
+        let track = RemoteDataTrack::new(Arc::new(RemoteTrack::for_tests("scan", "robot")), link.clone());
+        let (reply, _) = oneshot::channel();
+        let mut subscription = Subscription::new(track, None, (DataTrackSubscribeOptions::new(), reply));
+        let (start, ms) = (Instant::now(), Duration::from_millis(1));
+        let mut open = |deadline: Option<Duration>| {
+            let (reply, mut stream) = oneshot::channel();
+            let options = DataTrackSubscribeOptions::new().with_max_age(None).with_deadline(deadline);
+            subscriptions.due = earliest(subscriptions.due, subscription.open(start, &options, reply, &link));
+            stream.try_recv().expect("an answer").expect("a stream")
+        };
+        let streams = [open(Some(10 * ms)), open(Some(25 * ms)), open(None)];
+        let missed = || streams.each_ref().map(|stream| stream.stats().missed_deadlines);
+        let handle = TrackHandle::new(5).expect("not zero");
+        subscription.handle = Some(handle);
+        subscriptions.places.push(Some(subscription));
+        subscriptions.by_handle.insert(handle, 0);
+        let mut packets = tramline_core::packetize::Packetizer::new(handle, 0, 16_000);
+        let mut packet =
+            || packets.packetize(0, b"x", Default::default()).expect("fits").next().expect("a packet");
+
+        assert_eq!(subscriptions.poll_timeout(), Some(start + 10 * ms));
+        subscriptions.handle_message(start + 9 * ms, packet());
+        subscriptions.handle_timeout(start + 10 * ms);
+        assert_eq!((missed(), subscriptions.poll_timeout()), ([0, 0, 0], Some(start + 19 * ms)));
+        subscriptions.handle_timeout(start + 19 * ms);
+        assert_eq!((missed(), subscriptions.poll_timeout()), ([1, 0, 0], Some(start + 34 * ms)));
+        subscriptions.handle_timeout(start + 34 * ms);
+        assert_eq!((missed(), subscriptions.poll_timeout()), ([1, 1, 0], None));
+        subscriptions.handle_message(start + 50 * ms, packet());
+        assert_eq!(subscriptions.poll_timeout(), Some(start + 60 * ms));
+        subscriptions.handle_timeout(start + 60 * ms);
+        assert_eq!(missed(), [2, 1, 0]);
     }
 }

@@ -1,9 +1,15 @@
 //! What goes in comes out.
 
-use futures_util::StreamExt;
-use tramline::{DataTrackFrame, DropReason, RemoteDataTrackPipelineOptions, block_on};
+use std::time::Duration;
 
-use crate::{Member, read, server, subscribe};
+use futures_util::StreamExt;
+
+use tramline::{
+    DataTrackFrame, DataTrackSubscribeOptions, DropReason, RemoteDataTrackPipelineOptions, StreamEnd,
+    StreamEvent, block_on,
+};
+
+use crate::{LIMIT, Member, read, server, subscribe};
 
 /// Bytes that tell position and frame apart.
 fn payload(seed: usize, len: usize) -> Vec<u8> {
@@ -144,4 +150,43 @@ fn a_track_reassembled_as_livekit_does_still_delivers() {
     let mut stream = subscribe(&remote);
     track.try_push(payload(3, 50_000)).expect("published");
     assert!(read(&mut stream).payload() == &payload(3, 50_000));
+}
+
+#[test]
+fn a_silent_track_is_reported_once_and_then_its_next_frame() {
+    let server = server();
+    let (publisher, mut subscriber) =
+        (Member::join(&server, "publisher"), Member::join(&server, "subscriber"));
+    let track = publisher.publish("scan");
+    let options = DataTrackSubscribeOptions::new().with_max_age(None).with_deadline(Duration::from_millis(5));
+    let remote = subscriber.await_track("scan");
+    let stream = block_on(remote.subscribe_with_options(options)).expect("outside").expect("subscribed");
+    assert_eq!(stream.read_event_timeout(LIMIT), Ok(Some(StreamEvent::DeadlineMissed)));
+    track.try_push("here again").expect("published");
+    assert_eq!(stream.read_event_timeout(LIMIT), Ok(Some(StreamEvent::Frame("here again".into()))));
+    assert_eq!(stream.read_event_timeout(LIMIT), Ok(Some(StreamEvent::DeadlineMissed)));
+}
+
+#[test]
+fn a_closed_stream_ends_for_its_readers_and_the_track_can_be_read_again() {
+    let server = server();
+    let (publisher, mut subscriber) =
+        (Member::join(&server, "publisher"), Member::join(&server, "subscriber"));
+    let track = publisher.publish("scan");
+    let remote = subscriber.await_track("scan");
+    let stream = subscribe(&remote);
+    let closer = stream.closer();
+    let reader = std::thread::spawn(move || {
+        let frames = std::iter::from_fn(|| stream.read_timeout(LIMIT).expect("in time")).count();
+        (frames, stream.end())
+    });
+    track.try_push("a").expect("published");
+    closer.close();
+    let (frames, end) = reader.join().expect("no panic");
+    assert!(frames <= 1);
+    assert_eq!(end, Some(StreamEnd::Closed));
+    let mut again = subscribe(&remote);
+    track.try_push("b").expect("published");
+    let frame = read(&mut again);
+    assert_eq!((frame.payload().as_ref(), frame.number(), frame.gap()), (b"b".as_slice(), Some(1), 0));
 }
