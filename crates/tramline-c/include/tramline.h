@@ -311,6 +311,8 @@ enum tramline_drop_reason
     TRAMLINE_DROP_TRACK_ENDED = 15,
     /// The transport refused the packet.
     TRAMLINE_DROP_TRANSPORT = 16,
+    /// The reader asked for the newest frame only, and this was an older one.
+    TRAMLINE_DROP_SUPERSEDED = 17,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L

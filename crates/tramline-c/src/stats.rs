@@ -44,6 +44,8 @@ pub enum tramline_drop_reason {
     TRAMLINE_DROP_TRACK_ENDED = 15,
     /// The transport refused the packet.
     TRAMLINE_DROP_TRANSPORT = 16,
+    /// The reader asked for the newest frame only, and this was an older one.
+    TRAMLINE_DROP_SUPERSEDED = 17,
 }
 
 /// Drops by reason. Fixed for good, with room for reasons to come.
@@ -71,6 +73,7 @@ fn by_reason(drops: &Drops) -> [u64; TRAMLINE_DROP_REASONS] {
             "not_encrypted" => TRAMLINE_DROP_NOT_ENCRYPTED,
             "track_ended" => TRAMLINE_DROP_TRACK_ENDED,
             "transport" => TRAMLINE_DROP_TRANSPORT,
+            "superseded" => TRAMLINE_DROP_SUPERSEDED,
             _ => TRAMLINE_DROP_OTHER,
         };
         counts[number as usize] += count;
