@@ -1,0 +1,97 @@
+#pragma once
+
+/// @file
+/// A room.
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <livekit/local_participant.h>
+#include <livekit/remote_data_track.h>
+#include <livekit/remote_participant.h>
+#include <livekit/room_delegate.h>
+#include <livekit/room_event_types.h>
+#include <livekit/visibility.h>
+
+namespace livekit {
+
+namespace internal {
+class RoomCore;
+}
+
+/// How to join a room.
+struct RoomOptions {
+  /// Has no effect on data tracks: those are subscribed to one by one.
+  bool auto_subscribe = true;
+  /// Has no effect on data tracks.
+  std::optional<bool> adaptive_stream;
+  /// Has no effect on data tracks.
+  bool dynacast = false;
+  /// One WebRTC connection for both directions, which is what this SDK has whenever the server can.
+  bool single_peer_connection = true;
+  /// Time for connecting as a whole; unset is 15 s.
+  std::optional<std::chrono::milliseconds> connect_timeout;
+};
+
+/// Takes the frames of a track, and their time stamps.
+using DataFrameCallback = std::function<void(const std::vector<std::uint8_t>& payload, std::optional<std::uint64_t> user_timestamp)>;
+/// Stands for a callback that was added. Never used twice in one room; its greatest value stands for none.
+using DataFrameCallbackId = std::uint64_t;
+
+/// A participant's stay in a room, one after another.
+///
+/// Connect with connect(), publish with localParticipant(), subscribe to what RoomDelegate::onDataTrackPublished() tells of or with
+/// addOnDataFrameCallback(), and leave with disconnect(). All functions but the destructor may be called from any thread at any time.
+class LIVEKIT_API Room {
+ public:
+  Room();
+  /// Leaves, and waits until neither the delegate nor a frame callback runs any more, except for the one that destroys the room.
+  ~Room();
+  Room(const Room&) = delete;
+  Room& operator=(const Room&) = delete;
+
+  /// Tells `delegate` from now on, or nobody for null. Not owned.
+  ///
+  /// When this returns, the one before is not told anything any more, except when it is the one that calls this.
+  void setDelegate(RoomDelegate* delegate);
+
+  /// Joins the room that `token` names, on the server at `url` (ws://, wss://, http:// or https://), and waits until data can be sent and
+  /// received.
+  /// @return false when that failed, which is logged; the same room may be connected again.
+  /// @throws std::runtime_error when it is connected, or being connected.
+  bool connect(const std::string& url, const std::string& token, const RoomOptions& options);
+
+  /// Leaves: sends what was accepted before, tells the server, and ends. RoomDelegate::onDisconnected() is called inside. Participants expire, tracks
+  /// and streams end. May be called in a delegate and in a frame callback. May be connected again.
+  /// @return true when this call did it, false when there was nothing to do.
+  bool disconnect(DisconnectReason reason = DisconnectReason::ClientInitiated);
+
+  /// What is known about the room; of the last one after the end.
+  RoomInfoData roomInfo() const;
+  /// How it stands.
+  ConnectionState connectionState() const;
+
+  /// The participant that the session is; empty outside of one.
+  std::weak_ptr<LocalParticipant> localParticipant() const;
+  /// The other participant of that identity; empty when there is none.
+  std::weak_ptr<RemoteParticipant> remoteParticipant(const std::string& identity) const;
+  /// The other participants, as they are now.
+  std::vector<std::weak_ptr<RemoteParticipant>> remoteParticipants() const;
+
+  /// Subscribes to the track `track_name` of the participant `participant_identity` whenever it is published, and hands its frames to `callback`,
+  /// on a thread of its own. Before or after the track is there, and across sessions. At most 20 at once get frames.
+  /// @return what removeOnDataFrameCallback() takes; the greatest value when `callback` is empty.
+  DataFrameCallbackId addOnDataFrameCallback(const std::string& participant_identity, const std::string& track_name, DataFrameCallback callback);
+  /// Takes a callback away; nothing for an unknown id. When this returns, it does not run any more, except when it is the one that calls this.
+  void removeOnDataFrameCallback(DataFrameCallbackId id);
+
+ private:
+  std::shared_ptr<internal::RoomCore> core_;
+};
+
+}  // namespace livekit

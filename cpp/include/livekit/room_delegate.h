@@ -1,0 +1,52 @@
+#pragma once
+
+/// @file
+/// Who is told what happens in a room.
+
+#include <livekit/room_event_types.h>
+#include <livekit/visibility.h>
+
+namespace livekit {
+
+class Room;
+
+/// Is told what happens in a room. Override what is of interest.
+///
+/// Events come one after the other on a thread of the room's, and those of the end of a session on the thread that calls Room::disconnect().
+/// Each of them may call any function of the SDK and wait for it, Room::disconnect() of its own room included; other events wait meanwhile.
+/// An exception that leaves one is logged and dropped.
+class LIVEKIT_API RoomDelegate {
+ public:
+  virtual ~RoomDelegate() = default;
+
+  /// A participant came. Those who were there before are in Room::remoteParticipants() from the start.
+  virtual void onParticipantConnected(Room&, const ParticipantConnectedEvent&) {}
+  /// A participant went.
+  virtual void onParticipantDisconnected(Room&, const ParticipantDisconnectedEvent&) {}
+  /// The room's metadata changed.
+  virtual void onRoomMetadataChanged(Room&, const RoomMetadataChangedEvent&) {}
+  /// The server has said its id of the room, after the join.
+  virtual void onRoomSidChanged(Room&, const RoomSidChangedEvent&) {}
+  /// What is known about the room changed.
+  virtual void onRoomUpdated(Room&, const RoomUpdatedEvent&) {}
+  /// A participant's metadata changed.
+  virtual void onParticipantMetadataChanged(Room&, const ParticipantMetadataChangedEvent&) {}
+  /// A participant's name changed.
+  virtual void onParticipantNameChanged(Room&, const ParticipantNameChangedEvent&) {}
+  /// A participant's attributes changed.
+  virtual void onParticipantAttributesChanged(Room&, const ParticipantAttributesChangedEvent&) {}
+  /// Something about participants changed; comes after the event that says what.
+  virtual void onParticipantsUpdated(Room&, const ParticipantsUpdatedEvent&) {}
+  /// The room's state changed.
+  virtual void onConnectionStateChanged(Room&, const ConnectionStateChangedEvent&) {}
+  /// The session is over. Comes once for each that began.
+  virtual void onDisconnected(Room&, const DisconnectedEvent&) {}
+  /// The server ended the session; comes after onDisconnected(), last of all.
+  virtual void onRoomEos(Room&, const RoomEosEvent&) {}
+  /// A data track can be subscribed to; comes as well for those that were there before the join.
+  virtual void onDataTrackPublished(Room&, const DataTrackPublishedEvent&) {}
+  /// A data track is gone.
+  virtual void onDataTrackUnpublished(Room&, const DataTrackUnpublishedEvent&) {}
+};
+
+}  // namespace livekit

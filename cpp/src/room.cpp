@@ -1,0 +1,52 @@
+#include <livekit/room.h>
+
+#include <utility>
+
+#include "process.h"
+#include "room_core.h"
+
+namespace livekit {
+
+Room::Room() : core_(std::make_shared<internal::RoomCore>(*this)) { internal::addRoom(core_); }
+
+Room::~Room() {
+  if (core_->isForked()) {
+    // Its threads are not in this process, and its locks may be held by them: it is left as it is.
+    static_cast<void>(new std::shared_ptr<internal::RoomCore>(std::move(core_)));
+    return;
+  }
+  core_->close();
+}
+
+void Room::setDelegate(RoomDelegate* delegate) { core_->setDelegate(delegate); }
+
+bool Room::connect(const std::string& url, const std::string& token, const RoomOptions& options) { return core_->connect(url, token, options); }
+
+bool Room::disconnect(DisconnectReason reason) { return core_->disconnect(reason); }
+
+RoomInfoData Room::roomInfo() const { return core_->info(); }
+
+ConnectionState Room::connectionState() const { return core_->state(); }
+
+std::weak_ptr<LocalParticipant> Room::localParticipant() const {
+  const auto session = core_->session();
+  return session ? session->local() : nullptr;
+}
+
+std::weak_ptr<RemoteParticipant> Room::remoteParticipant(const std::string& identity) const {
+  const auto session = core_->session();
+  return session ? session->remote(identity) : nullptr;
+}
+
+std::vector<std::weak_ptr<RemoteParticipant>> Room::remoteParticipants() const {
+  const auto session = core_->session();
+  return session ? session->remotes() : std::vector<std::weak_ptr<RemoteParticipant>>();
+}
+
+DataFrameCallbackId Room::addOnDataFrameCallback(const std::string& participant_identity, const std::string& track_name, DataFrameCallback callback) {
+  return core_->frames().add(participant_identity, track_name, std::move(callback));
+}
+
+void Room::removeOnDataFrameCallback(DataFrameCallbackId id) { core_->frames().remove(id); }
+
+}  // namespace livekit
