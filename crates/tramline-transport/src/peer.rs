@@ -37,12 +37,15 @@ pub use config::{CloseReason, IceFailure, PeerConfig, PeerEvent};
 ///
 /// A client begins with [`client`](Self::client), [`add_local_candidate`](Self::add_local_candidate) for each address,
 /// [`offer`](Self::offer), and when it comes [`handle_answer`](Self::handle_answer). A server begins with
-/// [`server`](Self::server), `add_local_candidate`, [`answer`](Self::answer). Candidates that the other side trickles go
-/// to [`handle_candidate`](Self::handle_candidate).
+/// [`server`](Self::server), `add_local_candidate`, [`answer`](Self::answer). When it is the server that makes the offer
+/// and the channels (LiveKit's subscriber connection), it begins with [`server_offering`](Self::server_offering) and goes on
+/// as a client does, and the client with [`client_answering`](Self::client_answering) as a server does. Candidates that
+/// the other side trickles go to [`handle_candidate`](Self::handle_candidate).
 pub struct Peer {
     config: PeerConfig,
+    /// Full on a client, lite on a server.
     agent: Agent,
-    side: Side,
+    part: Part,
     dtls: Option<Session>,
     sctp: Option<Association>,
     channels: Channels,
@@ -61,15 +64,16 @@ pub struct Peer {
     stats: PeerStats,
 }
 
-/// What only one of the roles has.
-enum Side {
-    Client {
+/// What only one of the two parts in the exchange of descriptions has.
+enum Part {
+    /// Makes offers and the channels.
+    Offerer {
         /// Offers made so far.
         offers: u64,
-        /// From the first answer: the certificate that the server has to show.
+        /// From the first answer: the certificate that the other side has to show.
         fingerprint: Option<Fingerprint>,
     },
-    Server {
+    Answerer {
         offer: Box<Description>,
         /// Offers taken so far.
         offers: u64,
@@ -89,29 +93,57 @@ enum State {
 impl Peer {
     /// A client: full ICE, controlling, makes the offer and the channels.
     pub fn client(config: PeerConfig, now: Instant) -> Self {
-        let credentials = Credentials::derive(&config.secret, 0);
-        let agent = Full::new(credentials, ice::derive_number(&config.secret, b't'));
-        let side = Side::Client { offers: 0, fingerprint: None };
-        Self::new(config, Agent::Full(Box::new(agent)), side, now)
+        let agent = Full::new(credentials(&config), tie_breaker(&config), true);
+        Self::new(config, Agent::Full(Box::new(agent)), Part::Offerer { offers: 0, fingerprint: None }, now)
+    }
+
+    /// A client that answers `offer`, of a server that makes the channels: full ICE, controlling unless the server's is full
+    /// as well (RFC 8445 section 6.1.1).
+    pub fn client_answering(config: PeerConfig, now: Instant, offer: &str) -> Result<Self, SdpError> {
+        let offer = Description::parse(offer)?;
+        let mut agent = Full::new(credentials(&config), tie_breaker(&config), offer.is_lite);
+        agent.set_remote(&offer.credentials);
+        // Whoever answers starts the handshake if it may (RFC 8842 section 5.3).
+        let role = match offer.setup {
+            Setup::ActPass | Setup::Passive => Role::Client,
+            Setup::Active => Role::Server,
+        };
+        Ok(Self::answering(config, Agent::Full(Box::new(agent)), offer, role, now))
     }
 
     /// A server: ICE lite, answers `offer`.
     pub fn server(config: PeerConfig, now: Instant, offer: &str) -> Result<Self, SdpError> {
         let offer = Description::parse(offer)?;
-        let credentials = Credentials::derive(&config.secret, 0);
-        let agent =
-            Lite::new(credentials, offer.credentials.clone(), ice::derive_number(&config.secret, b't'));
-        let side = Side::Server { offer: Box::new(offer.clone()), offers: 1 };
-        let mut peer = Self::new(config, Agent::Lite(Box::new(agent)), side, now);
-        peer.prepare(now, &offer, server_role(offer.setup));
-        Ok(peer)
+        let agent = Lite::new(credentials(&config), Some(offer.credentials.clone()), tie_breaker(&config));
+        // A server waits for the ClientHello where it may choose: its client has just nominated a path and knows that it works.
+        let role = match offer.setup {
+            Setup::ActPass | Setup::Active => Role::Server,
+            Setup::Passive => Role::Client,
+        };
+        Ok(Self::answering(config, Agent::Lite(Box::new(agent)), offer, role, now))
     }
 
-    fn new(config: PeerConfig, agent: Agent, side: Side, now: Instant) -> Self {
+    /// A server that makes the offer and the channels: ICE lite.
+    pub fn server_offering(config: PeerConfig, now: Instant) -> Self {
+        let agent = Lite::new(credentials(&config), None, tie_breaker(&config));
+        Self::new(config, Agent::Lite(Box::new(agent)), Part::Offerer { offers: 0, fingerprint: None }, now)
+    }
+
+    fn answering(config: PeerConfig, agent: Agent, offer: Description, role: Role, now: Instant) -> Self {
+        let part = Part::Answerer { offer: Box::new(offer.clone()), offers: 1 };
+        let mut peer = Self::new(config, agent, part, now);
+        peer.prepare(now, &offer, role);
+        peer.take_candidates(&offer);
+        // A full agent has no timer before its first one.
+        peer.agent.handle_timeout(now);
+        peer
+    }
+
+    fn new(config: PeerConfig, agent: Agent, part: Part, now: Instant) -> Self {
         Self {
             config,
             agent,
-            side,
+            part,
             dtls: None,
             sctp: None,
             channels: Channels::default(),
@@ -397,11 +429,11 @@ impl Peer {
                         self.state = State::Connected;
                     }
                     self.events.push_back(PeerEvent::Connected);
-                    match (&self.side, &self.dtls) {
+                    match (&self.part, &self.dtls) {
                         _ if self.config.negotiated_channels => {
                             self.channels.open_negotiated(sctp, &mut self.events);
                         }
-                        (Side::Client { .. }, Some(dtls)) => {
+                        (Part::Offerer { .. }, Some(dtls)) => {
                             self.channels.open_in_band(sctp, dtls.role(), &mut self.events);
                         }
                         _ => {}
@@ -513,12 +545,12 @@ impl From<dtls::Failure> for CloseReason {
     }
 }
 
-/// A server waits for the ClientHello where it may choose: its client has just nominated a path and knows that it works.
-fn server_role(offer: Setup) -> Role {
-    match offer {
-        Setup::ActPass | Setup::Active => Role::Server,
-        Setup::Passive => Role::Client,
-    }
+fn credentials(config: &PeerConfig) -> Credentials {
+    Credentials::derive(&config.secret, 0)
+}
+
+fn tie_breaker(config: &PeerConfig) -> u64 {
+    ice::derive_number(&config.secret, b't')
 }
 
 /// A socket bound to no particular address chooses its source itself.

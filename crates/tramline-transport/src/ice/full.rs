@@ -10,7 +10,7 @@ use tracing::debug;
 use super::{Credentials, Path, Verdict, sha1_hmac};
 use crate::candidate;
 
-/// A full ICE agent in the controlling role, with host candidates only.
+/// A full ICE agent, with host candidates only.
 #[derive(Debug)]
 pub(crate) struct Full {
     agent: IceAgent,
@@ -21,9 +21,9 @@ pub(crate) struct Full {
 }
 
 impl Full {
-    pub(crate) fn new(local: Credentials, tie_breaker: u64) -> Self {
+    pub(crate) fn new(local: Credentials, tie_breaker: u64, controlling: bool) -> Self {
         let mut agent = IceAgent::with_hmac(creds(&local), &AwsLcSha1);
-        agent.set_controlling(true);
+        agent.set_controlling(controlling);
         agent.set_control_tie_breaker(tie_breaker);
         agent.set_timing_advance(PACE);
         agent.set_initial_stun_rto(FIRST_RETRY);

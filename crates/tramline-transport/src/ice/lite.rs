@@ -14,7 +14,9 @@ use super::{Credentials, Path, Verdict, sha1_hmac};
 #[derive(Debug)]
 pub(crate) struct Lite {
     local: Credentials,
-    remote: Credentials,
+    /// Unknown before the answer to our offer. Checks that come earlier are left unanswered: the client repeats them, whereas a
+    /// handshake that began before the answer would lose its first flight.
+    remote: Option<Credentials>,
     tie_breaker: u64,
     /// Paths over which authentic requests came, the most recent one last; never more than [`MAX_PATHS`].
     checked: Vec<Checked>,
@@ -32,7 +34,7 @@ struct Checked {
 }
 
 impl Lite {
-    pub(crate) fn new(local: Credentials, remote: Credentials, tie_breaker: u64) -> Self {
+    pub(crate) fn new(local: Credentials, remote: Option<Credentials>, tie_breaker: u64) -> Self {
         Self {
             local,
             remote,
@@ -48,12 +50,12 @@ impl Lite {
         &self.local
     }
 
-    pub(crate) fn remote(&self) -> &Credentials {
-        &self.remote
+    pub(crate) fn set_remote(&mut self, remote: Credentials) {
+        self.remote = Some(remote);
     }
 
     /// New credentials on both sides (RFC 8445 section 9). Data goes on over the old path until a new one is nominated.
-    pub(crate) fn restart(&mut self, local: Credentials, remote: Credentials) {
+    pub(crate) fn restart(&mut self, local: Credentials, remote: Option<Credentials>) {
         self.local = local;
         self.remote = remote;
         self.checked.iter_mut().for_each(|checked| checked.nominated = false);
@@ -73,9 +75,9 @@ impl Lite {
         if !message.is_binding_request() {
             return Verdict::Rejected;
         }
-        let ours = message
-            .split_username()
-            .is_some_and(|(to, from)| to == self.local.ufrag && from == self.remote.ufrag);
+        let Some(remote) = &self.remote else { return Verdict::Rejected };
+        let ours =
+            message.split_username().is_some_and(|(to, from)| to == self.local.ufrag && from == remote.ufrag);
         if !ours || !message.verify(self.local.pwd.as_bytes(), sha1_hmac) {
             return Verdict::Rejected;
         }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tracing::debug;
 
-use super::{MAX_LOCAL_CANDIDATES, Peer, Side};
+use super::{MAX_LOCAL_CANDIDATES, Part, Peer};
 use crate::candidate::{self, CandidateError, LocalCandidate, Remote};
 use crate::dtls::{Role, Session};
 use crate::ice::{self, Agent, Credentials};
@@ -14,18 +14,19 @@ use crate::sdp::description::{Description, Setup};
 use crate::sdp::write::{self, Local, OFFER_MID};
 
 impl Peer {
-    /// Client: an offer with the local candidates known so far.
+    /// Offerer: an offer with the local candidates known so far. An answerer has none to make and returns an empty string.
     pub fn offer(&mut self) -> String {
-        if let Side::Client { offers, .. } = &mut self.side {
-            *offers += 1;
-        }
+        let Part::Offerer { offers, .. } = &mut self.part else { return String::new() };
+        *offers += 1;
         write::offer(&self.local("actpass"))
     }
 
-    /// Client: the server's answer to the last offer.
+    /// Offerer: the answer to the last offer.
     pub fn handle_answer(&mut self, now: Instant, sdp: &str) -> Result<(), SdpError> {
-        let Side::Client { offers, fingerprint } = &mut self.side else {
-            return Err(SdpError::WrongState("a server makes answers, it does not take them"));
+        let Part::Offerer { offers, fingerprint } = &mut self.part else {
+            return Err(SdpError::WrongState(
+                "this side answers offers, it makes none that could be answered",
+            ));
         };
         if *offers == 0 {
             return Err(SdpError::WrongState("no offer was made yet"));
@@ -51,15 +52,11 @@ impl Peer {
             ));
         }
         *fingerprint = Some(answer.fingerprint);
-        if let Agent::Full(agent) = &mut self.agent {
-            agent.set_remote(&answer.credentials);
+        match &mut self.agent {
+            Agent::Full(agent) => agent.set_remote(&answer.credentials),
+            Agent::Lite(agent) => agent.set_remote(answer.credentials.clone()),
         }
-        for candidate in &answer.candidates {
-            if let Err(error) = self.handle_candidate(candidate) {
-                debug!(%error, "candidate in the answer ignored");
-                self.stats.ignored_candidates += 1;
-            }
-        }
+        self.take_candidates(&answer);
         if first {
             self.prepare(now, &answer, role);
         }
@@ -73,21 +70,25 @@ impl Peer {
         self.config.negotiated_channels = negotiated;
     }
 
-    /// Client: starts an ICE restart and returns the offer for it. Data goes on over the old path meanwhile.
+    /// Offerer: starts an ICE restart and returns the offer for it. Data goes on over the old path meanwhile.
     pub fn restart_ice(&mut self) -> String {
-        if let Agent::Full(agent) = &mut self.agent {
+        if let Part::Offerer { .. } = self.part {
             self.generation += 1;
-            agent.restart(Credentials::derive(&self.config.secret, self.generation));
+            let credentials = Credentials::derive(&self.config.secret, self.generation);
+            match &mut self.agent {
+                Agent::Full(agent) => agent.restart(credentials),
+                // Checks with the new credentials wait for the answer.
+                Agent::Lite(agent) => agent.restart(credentials, None),
+            }
         }
         self.offer()
     }
 
-    /// Server: a later offer of the same client, perhaps with new ICE credentials (an ICE restart). Fetch
+    /// Answerer: a later offer of the same peer, perhaps with new ICE credentials (an ICE restart). Fetch
     /// [`answer`](Self::answer) and [`local_ufrag`](Self::local_ufrag) again afterwards.
     pub fn handle_offer(&mut self, now: Instant, offer: &str) -> Result<(), SdpError> {
-        let (Side::Server { offer: current, offers }, Agent::Lite(agent)) = (&mut self.side, &mut self.agent)
-        else {
-            return Err(SdpError::WrongState("a client makes offers, it does not take them"));
+        let Part::Answerer { offer: current, offers } = &mut self.part else {
+            return Err(SdpError::WrongState("this side makes offers, it takes none"));
         };
         let offer = Description::parse(offer)?;
         if offer.fingerprint != current.fingerprint {
@@ -95,23 +96,29 @@ impl Peer {
                 "the certificate fingerprint changed in the middle of the session",
             ));
         }
-        if offer.credentials != *agent.remote() {
+        if offer.credentials != current.credentials {
             debug!(after = ?now.saturating_duration_since(self.created), "ICE restart");
             self.generation += 1;
-            agent.restart(
-                Credentials::derive(&self.config.secret, self.generation),
-                offer.credentials.clone(),
-            );
+            let credentials = Credentials::derive(&self.config.secret, self.generation);
+            match &mut self.agent {
+                Agent::Full(agent) => {
+                    agent.restart(credentials);
+                    agent.set_remote(&offer.credentials);
+                }
+                Agent::Lite(agent) => agent.restart(credentials, Some(offer.credentials.clone())),
+            }
         }
-        **current = offer;
         *offers += 1;
+        **current = offer.clone();
+        self.take_candidates(&offer);
+        self.agent.handle_timeout(now);
         Ok(())
     }
 
-    /// Server: the answer to the last offer, with the local candidates known so far. A client has none to give and returns
-    /// an empty string.
+    /// Answerer: the answer to the last offer, with the local candidates known so far. An offerer has none to give and
+    /// returns an empty string.
     pub fn answer(&self) -> String {
-        let Side::Server { offer, .. } = &self.side else { return String::new() };
+        let Part::Answerer { offer, .. } = &self.part else { return String::new() };
         let setup = match self.dtls.as_ref().map(Session::role) {
             Some(Role::Client) => "active",
             Some(Role::Server) | None => "passive",
@@ -143,9 +150,11 @@ impl Peer {
 
     /// The local candidates for trickling.
     pub fn local_candidates(&self) -> Vec<LocalCandidate> {
-        let (mid, mline_index) = match &self.side {
-            Side::Client { .. } => (OFFER_MID.to_owned(), 0),
-            Side::Server { offer, .. } => (offer.mid(), u16::try_from(offer.data_index).unwrap_or(u16::MAX)),
+        let (mid, mline_index) = match &self.part {
+            Part::Offerer { .. } => (OFFER_MID.to_owned(), 0),
+            Part::Answerer { offer, .. } => {
+                (offer.mid(), u16::try_from(offer.data_index).unwrap_or(u16::MAX))
+            }
         };
         let trickle = |candidate: &String| LocalCandidate {
             candidate: candidate.clone(),
@@ -168,11 +177,22 @@ impl Peer {
         Ok(())
     }
 
+    /// Those in a description, of which some may be of no use.
+    pub(super) fn take_candidates(&mut self, description: &Description) {
+        for candidate in &description.candidates {
+            if let Err(error) = self.handle_candidate(candidate) {
+                debug!(%error, "candidate in the description ignored");
+                self.stats.ignored_candidates += 1;
+            }
+        }
+    }
+
     fn local(&self, setup: &'static str) -> Local<'_> {
-        let version = match &self.side {
-            Side::Client { offers, .. } | Side::Server { offers, .. } => *offers,
+        let version = match &self.part {
+            Part::Offerer { offers, .. } | Part::Answerer { offers, .. } => *offers,
         };
         Local {
+            is_lite: matches!(self.agent, Agent::Lite(_)),
             credentials: self.agent.local(),
             fingerprint: self.config.certificate.fingerprint(),
             session_id: ice::derive_number(&self.config.secret, b's'),

@@ -11,6 +11,8 @@ pub(crate) struct Description {
     pub(crate) sections: Vec<Section>,
     /// Which of them carries the data channels.
     pub(crate) data_index: usize,
+    /// Whether the peer's ICE is lite.
+    pub(crate) is_lite: bool,
     pub(crate) credentials: Credentials,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) setup: Setup,
@@ -48,6 +50,7 @@ pub(crate) enum Setup {
 /// What may stand in a section or, for all of them, before the first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Attributes {
+    is_lite: bool,
     ufrag: Option<String>,
     pwd: Option<String>,
     /// Hash function and value as written.
@@ -109,6 +112,7 @@ impl Description {
         Ok(Self {
             sections,
             data_index,
+            is_lite: session.is_lite,
             credentials,
             fingerprint,
             setup,
@@ -213,6 +217,7 @@ fn attribute(
     }
     let attributes = section.map_or(session, |section| &mut section.attributes);
     match name {
+        "ice-lite" => attributes.is_lite = true,
         "ice-ufrag" => attributes.ufrag = Some(value.to_owned()),
         "ice-pwd" => attributes.pwd = Some(value.to_owned()),
         "setup" => attributes.setup = Some(value.to_owned()),

@@ -9,6 +9,7 @@ use crate::ice::Credentials;
 /// What is ours in a description.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Local<'a> {
+    pub(crate) is_lite: bool,
     pub(crate) credentials: &'a Credentials,
     pub(crate) fingerprint: &'a Fingerprint,
     pub(crate) session_id: u64,
@@ -24,21 +25,20 @@ pub(crate) struct Local<'a> {
 /// Media id of the only section of our offers.
 pub(crate) const OFFER_MID: &str = "0";
 
-/// An offer with the application section only, full ICE.
+/// An offer with the application section only.
 pub(crate) fn offer(local: &Local<'_>) -> String {
     let mut out = header(local, OFFER_MID);
     data_section(&mut out, local, "UDP/DTLS/SCTP", OFFER_MID);
     out
 }
 
-/// An answer that accepts the data channel section and rejects everything else, ICE lite.
+/// An answer that accepts the data channel section and rejects everything else.
 ///
 /// Same sections in the same order; only the accepted one is in the bundle. This form was accepted by libwebrtc in the
 /// native client and in Chromium.
 pub(crate) fn answer(local: &Local<'_>, offer: &Description) -> String {
     let mid = offer.mid();
     let mut out = header(local, &mid);
-    out.push_str("a=ice-lite\r\n");
     for (index, section) in offer.sections.iter().enumerate() {
         if index == offer.data_index {
             data_section(&mut out, local, &section.protocol, &mid);
@@ -53,8 +53,10 @@ fn header(local: &Local<'_>, mid: &str) -> String {
     // RFC 8829 section 5.2.1: the id fits in 63 bits.
     let id = local.session_id >> 1;
     let version = local.version;
+    let lite = if local.is_lite { "a=ice-lite\r\n" } else { "" };
     format!(
-        "v=0\r\no=- {id} {version} IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE {mid}\r\na=msid-semantic: WMS\r\n"
+        "v=0\r\no=- {id} {version} IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE {mid}\r\n\
+         a=msid-semantic: WMS\r\n{lite}"
     )
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tramline_sim::{Conditions, run_seeds};
 use tramline_transport::{Channel, CloseReason, IceFailure, PeerEvent, SdpError, SendError};
 
-use crate::link::{End, Link, Setup, client_config};
+use crate::link::{End, Link, Offerer, Setup, client_config};
 
 fn closed(link: &Link, end: End, wanted: &CloseReason) -> bool {
     link.has_event(end, |event| matches!(event, PeerEvent::Closed(reason) if reason == wanted))
@@ -14,10 +14,10 @@ fn closed(link: &Link, end: End, wanted: &CloseReason) -> bool {
 
 #[test]
 fn every_channel_carries_both_ways_in_either_dtls_role_and_either_kind_of_negotiation() {
-    for negotiated in [false, true] {
-        for server_active in [false, true] {
+    for offerer in [Offerer::Client, Offerer::Server, Offerer::FullServer] {
+        for (negotiated, server_active) in [(false, false), (false, true), (true, false), (true, true)] {
             for ipv6 in [false, true] {
-                let setup = Setup { negotiated, server_active, ipv6, ..Setup::default() };
+                let setup = Setup { negotiated, server_active, ipv6, offerer, ..Setup::default() };
                 let mut link = Link::connected(&setup);
                 for end in End::BOTH {
                     let events = link.events(end);
@@ -37,7 +37,8 @@ fn every_channel_carries_both_ways_in_either_dtls_role_and_either_kind_of_negoti
                     let mut got = link.messages(end);
                     got.sort();
                     let sent = Channel::ALL.map(|c| (c, Bytes::from_static(c.label().as_bytes())));
-                    assert_eq!(got, sent, "negotiated {negotiated}, server active {server_active}");
+                    let how = (offerer, negotiated, server_active);
+                    assert_eq!(got, sent, "{how:?}");
                 }
             }
         }
@@ -197,4 +198,34 @@ fn descriptions_at_the_wrong_time_are_refused() {
     let changed = tamper(&answer);
     assert!(matches!(link.client.handle_answer(now, &changed), Err(SdpError::Mismatch(_))));
     assert_eq!(link.client.handle_answer(now, &answer), Ok(()), "a repeated answer changes nothing");
+    assert_eq!(link.server.offer(), "", "who answers offers nothing");
+
+    let mut link = Link::connected(&Setup { offerer: Offerer::Server, ..Setup::default() });
+    let (offer, answer) = (link.server.offer(), link.client.answer());
+    assert!(matches!(link.client.handle_answer(now, &answer), Err(SdpError::WrongState(_))));
+    assert!(matches!(link.server.handle_offer(now, &offer), Err(SdpError::WrongState(_))));
+    assert!(matches!(link.client.handle_offer(now, &tamper(&offer)), Err(SdpError::Mismatch(_))));
+    assert!(matches!(link.server.handle_answer(now, &tamper(&answer)), Err(SdpError::Mismatch(_))));
+    assert_eq!(link.server.answer(), "", "who offers answers nothing");
+    assert!(tramline_transport::Peer::client_answering(client_config(1), now, "v=0").is_err());
+}
+
+#[test]
+fn a_client_that_answers_connects_over_a_bad_network() {
+    run_seeds(20, |seed| {
+        let setup = Setup {
+            seed,
+            negotiated: false,
+            server_active: seed % 4 >= 2,
+            offerer: if seed % 2 == 0 { Offerer::Server } else { Offerer::FullServer },
+            conditions: Conditions {
+                loss: 0.15,
+                duplicate: 0.1,
+                delay: Duration::from_millis(10),
+                jitter: Duration::from_millis(20),
+            },
+            ..Setup::default()
+        };
+        Link::connected(&setup);
+    });
 }

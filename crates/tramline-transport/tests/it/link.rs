@@ -34,12 +34,29 @@ pub(crate) struct Setup {
     /// The client is the DTLS server, as against an answer with `a=setup:active`.
     pub(crate) server_active: bool,
     pub(crate) ipv6: bool,
+    pub(crate) offerer: Offerer,
+}
+
+/// Who makes the offer and the channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Offerer {
+    Client,
+    Server,
+    /// A server that is not ICE lite.
+    FullServer,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let conditions = Conditions { delay: Duration::from_millis(5), ..Conditions::default() };
-        Self { seed: 1, conditions, negotiated: true, server_active: false, ipv6: false }
+        Self {
+            seed: 1,
+            conditions,
+            negotiated: true,
+            server_active: false,
+            ipv6: false,
+            offerer: Offerer::Client,
+        }
     }
 }
 
@@ -100,18 +117,36 @@ impl Link {
         }
         .map(|addr| addr.parse().expect("an address"));
 
-        let mut client = Peer::client(client_config(setup.seed), now);
-        client.add_local_candidate(client_addr);
-        client.set_negotiated_channels(setup.negotiated);
-        let mut offer = client.offer();
-        if setup.server_active {
-            offer = offer.replace("a=setup:actpass", "a=setup:passive");
-        }
-        let mut config = server_config(setup.seed);
-        config.negotiated_channels = setup.negotiated;
-        let mut server = Peer::server(config, now, &tamper_offer(offer)).expect("a good offer");
-        server.add_local_candidate(server_addr);
-        client.handle_answer(now, &tamper_answer(server.answer())).expect("a good answer");
+        let (mut client_config, mut server_config) = (client_config(setup.seed), server_config(setup.seed));
+        client_config.negotiated_channels = setup.negotiated;
+        server_config.negotiated_channels = setup.negotiated;
+        let (client, server) = if setup.offerer == Offerer::Client {
+            let mut client = Peer::client(client_config, now);
+            client.add_local_candidate(client_addr);
+            let mut offer = client.offer();
+            if setup.server_active {
+                offer = offer.replace("a=setup:actpass", "a=setup:passive");
+            }
+            let mut server = Peer::server(server_config, now, &tamper_offer(offer)).expect("a good offer");
+            server.add_local_candidate(server_addr);
+            client.handle_answer(now, &tamper_answer(server.answer())).expect("a good answer");
+            (client, server)
+        } else {
+            let mut server = match setup.offerer {
+                Offerer::FullServer => Peer::client(server_config, now),
+                _ => Peer::server_offering(server_config, now),
+            };
+            server.add_local_candidate(server_addr);
+            let mut offer = server.offer();
+            if setup.server_active {
+                offer = offer.replace("a=setup:actpass", "a=setup:active");
+            }
+            let offer = tamper_offer(offer);
+            let mut client = Peer::client_answering(client_config, now, &offer).expect("a good offer");
+            client.add_local_candidate(client_addr);
+            server.handle_answer(now, &tamper_answer(client.answer())).expect("a good answer");
+            (client, server)
+        };
         Self {
             clock,
             network: Network::new(setup.seed, setup.conditions),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tramline_sim::{Conditions, run_seeds};
 use tramline_transport::{Channel, Peer, PeerEvent, Transmits};
 
-use crate::link::{End, Link, Setup, message, number, server_config};
+use crate::link::{End, Link, Offerer, Setup, message, number, server_config};
 
 fn rebind(link: &mut Link) -> SocketAddr {
     link.public_addr.set_port(link.public_addr.port() + 1);
@@ -127,4 +127,40 @@ fn an_ice_restart_keeps_the_session() {
     assert_eq!(link.server.path(), Some((link.server_addr, moved)));
     link.run_for(Duration::from_secs(60));
     assert!(!link.client.is_closed() && !link.server.is_closed());
+}
+
+#[test]
+fn an_ice_restart_of_the_server_keeps_the_session() {
+    let mut link = Link::connected(&Setup { offerer: Offerer::Server, ..Setup::default() });
+    let old = [link.client.local_ufrag().to_owned(), link.server.local_ufrag().to_owned()];
+    let offer = link.server.restart_ice();
+    let now = link.now();
+    link.client.handle_offer(now, &offer).unwrap();
+    assert_ne!([link.client.local_ufrag(), link.server.local_ufrag()], old);
+    link.send(End::Server, Channel::Reliable, &message(100, 0));
+    link.run_for(Duration::from_millis(300));
+    assert_eq!(link.messages(End::Client).len(), 1, "data goes on over the old path");
+    let moved = rebind(&mut link);
+    let now = link.now();
+    let answer = link.client.answer();
+    link.server.handle_answer(now, &answer).unwrap();
+    link.send(End::Server, Channel::Reliable, &message(100, 1));
+    link.run_until(Duration::from_secs(5), |link| link.messages(End::Client).len() == 1);
+    assert_eq!(link.server.path(), Some((link.server_addr, moved)));
+    link.run_for(Duration::from_secs(60));
+    assert!(!link.client.is_closed() && !link.server.is_closed());
+}
+
+#[test]
+fn a_later_offer_that_changes_nothing_disturbs_nothing() {
+    let mut link = Link::connected(&Setup { offerer: Offerer::Server, ..Setup::default() });
+    let ufrag = link.client.local_ufrag().to_owned();
+    let (now, offer) = (link.now(), link.server.offer());
+    link.client.handle_offer(now, &offer).unwrap();
+    assert_eq!(link.client.local_ufrag(), ufrag);
+    let answer = link.client.answer();
+    link.server.handle_answer(now, &answer).unwrap();
+    link.send(End::Server, Channel::Reliable, &message(100, 0));
+    link.run_for(Duration::from_secs(60));
+    assert_eq!(link.messages(End::Client).len(), 1);
 }

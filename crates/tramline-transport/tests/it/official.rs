@@ -130,6 +130,30 @@ fn our_offer_has_the_application_section_only() {
 }
 
 #[test]
+fn a_server_says_that_it_is_lite_and_a_client_that_answers_starts_the_handshake() {
+    let now = VirtualClock::new().now();
+    let mut server = Peer::server_offering(server_config(1), now);
+    server.add_local_candidate("198.51.100.1:7882".parse().unwrap());
+    let offer = server.offer();
+    for line in [
+        "a=ice-lite",
+        "a=setup:actpass",
+        "a=mid:0",
+        "a=candidate:1 1 udp 2130706431 198.51.100.1 7882 typ host",
+    ] {
+        assert!(offer.lines().any(|l| l == line), "{line} in {offer}");
+    }
+    let mut client = Peer::client_answering(client_config(1), now, &offer).unwrap();
+    client.add_local_candidate("192.168.1.9:40000".parse().unwrap());
+    let answer = client.answer();
+    for line in ["a=setup:active", "a=mid:0", "a=candidate:1 1 udp 2130706431 192.168.1.9 40000 typ host"] {
+        assert!(answer.lines().any(|l| l == line), "{line} in {answer}");
+    }
+    assert!(!answer.contains("ice-lite"));
+    assert_eq!(client.local_candidates()[0].mid, "0");
+}
+
+#[test]
 fn later_offers_are_answered_with_the_same_credentials_until_theirs_change() {
     let now = VirtualClock::new().now();
     let mut server = Peer::server(server_config(1), now, NATIVE_OFFER).unwrap();
