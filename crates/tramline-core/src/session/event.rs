@@ -34,12 +34,60 @@ impl Output {
     }
 }
 
+/// Which connections there are between a client and its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Layout {
+    /// One, which the client offers in its join request (LiveKit's v1 signalling).
+    #[default]
+    Single,
+    /// Two (v0): the client offers the one that it sends on, the server the one that it receives on.
+    Dual,
+}
+
+/// One of the connections (LiveKit `SignalTarget`). With [`Layout::Single`] the publisher's is the only one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// Offered by the client.
+    Publisher,
+    /// Offered by the server.
+    Subscriber,
+}
+
+impl Target {
+    pub(super) fn from_wire(value: i32) -> Option<Self> {
+        match proto::SignalTarget::try_from(value).ok()? {
+            proto::SignalTarget::Publisher => Some(Self::Publisher),
+            proto::SignalTarget::Subscriber => Some(Self::Subscriber),
+        }
+    }
+
+    pub(super) fn to_wire(self) -> i32 {
+        let value = match self {
+            Self::Publisher => proto::SignalTarget::Publisher,
+            Self::Subscriber => proto::SignalTarget::Subscriber,
+        };
+        value as i32
+    }
+}
+
 /// What the transport must do.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TransportCommand {
     /// Whether the server uses the pre-negotiated channels; comes before the first answer.
     NegotiatedChannels(bool),
-    /// The server's answer to the offer with this id (0: to the newest).
+    /// Make the publisher connection and give its offer to [`Session::send_offer`](super::Session::send_offer); only with
+    /// [`Layout::Dual`], once.
+    MakeOffer,
+    /// The server's offer of the subscriber connection, or a later one; the answer goes to
+    /// [`Session::send_answer`](super::Session::send_answer). Only with [`Layout::Dual`].
+    Offer {
+        /// The SDP.
+        sdp: String,
+        /// To be repeated with the answer.
+        id: u32,
+    },
+    /// The server's answer to the publisher connection's offer with this id (0: to the newest).
     Answer {
         /// The SDP.
         sdp: String,
@@ -48,10 +96,12 @@ pub enum TransportCommand {
     },
     /// A candidate of the server: a JSON `RTCIceCandidateInit`, not looked at here.
     Candidate {
+        /// For which connection.
+        target: Target,
         /// The JSON.
         candidate_init: String,
     },
-    /// End the transport; nothing follows but [`Event::Disconnected`].
+    /// End the transport, all of it; nothing follows but [`Event::Disconnected`].
     Close,
 }
 
@@ -179,6 +229,8 @@ pub struct Joined {
     pub server_version: String,
     /// The server's protocol number.
     pub server_protocol: i32,
+    /// The connection without which the server does not count the participant as there, and on which it sends.
+    pub primary: Target,
 }
 
 /// A room (LiveKit `Room`).

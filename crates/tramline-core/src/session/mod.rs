@@ -19,7 +19,9 @@ use tramline_wire::{TrackHandle, TrackSid};
 use crate::leave::{DisconnectReason, LeaveAction, leave_message};
 use crate::track::{TrackInfo, TrackOptions};
 
-pub use event::{Disconnected, Event, Joined, Output, RoomInfo, TransportCommand, UnpublishCause};
+pub use event::{
+    Disconnected, Event, Joined, Layout, Output, RoomInfo, Target, TransportCommand, UnpublishCause,
+};
 pub use participants::{Participant, ParticipantKind, Permissions};
 pub use publish::{PublishError, PublishWait};
 pub use requests::{DefineSchemaError, FetchSchemaError, RequestId, SelfUpdate, UpdateError};
@@ -40,11 +42,12 @@ const NEGOTIATED_CHANNELS_SINCE: i32 = 18;
 /// Longest interval accepted from a server, so that a garbage value cannot switch the keep-alive off.
 const LONGEST_PING: Duration = Duration::from_secs(3600);
 
-/// One participant's stay in a room, as the client sees it: LiveKit signalling with a single peer connection.
+/// One participant's stay in a room, as the client sees it: LiveKit signalling in either [`Layout`].
 ///
 /// Owns no socket, clock or task. The calling order:
 ///
-/// 1. Open the WebSocket on `/rtc/v1` with the join request (and the first SDP offer in it), then make a session.
+/// 1. Open the WebSocket, on `/rtc/v1` with the join request (and the first SDP offer in it) or, for [`Layout::Dual`], on
+///    `/rtc`, then make a session.
 /// 2. Give it every [`SignalResponse`](proto::SignalResponse), and what happens to the transport. The first
 ///    message must be `join` (or `leave`).
 /// 3. After every call that is not a plain question, drain [`poll_output`](Self::poll_output), then sleep until
@@ -62,6 +65,8 @@ pub struct Session {
     config: SessionConfig,
     started: Instant,
     state: State,
+    /// The publisher connection is offered when something is published.
+    owes_offer: bool,
     publications: Publications,
     subscriptions: Subscriptions,
     requests: Requests,
@@ -75,6 +80,8 @@ pub struct Session {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionConfig {
+    /// How the server was asked to join.
+    pub layout: Layout,
     /// How long the first message may take. LiveKit's clients wait 5 s.
     pub join_timeout: Duration,
     /// How long a publish request waits for the data-track channel to open: 15 s as in LiveKit's clients.
@@ -96,6 +103,7 @@ pub struct SessionConfig {
 impl Default for SessionConfig {
     fn default() -> Self {
         Self {
+            layout: Layout::default(),
             join_timeout: Duration::from_secs(5),
             channel_timeout: Duration::from_secs(15),
             publish_timeout: Duration::from_secs(10),
@@ -148,6 +156,7 @@ impl Session {
         Self {
             started: now,
             state: State::Joining { deadline: now + config.join_timeout },
+            owes_offer: false,
             publications: Publications::default(),
             subscriptions: Subscriptions::default(),
             requests: Requests::default(),
@@ -190,7 +199,7 @@ impl Session {
         }
     }
 
-    /// ICE, DTLS and SCTP are up.
+    /// ICE, DTLS and SCTP are up, on the connection that [`Joined::primary`] names.
     pub fn handle_transport_connected(&mut self) {
         if matches!(self.state, State::Joined(_)) {
             self.event(Event::Connected);
@@ -278,7 +287,11 @@ impl Session {
         if matches!(self.state, State::Ended) {
             return Err(PublishError::Disconnected);
         }
-        self.publications.publish(now, options, &self.config, &mut self.output)
+        let handle = self.publications.publish(now, options, &self.config, &mut self.output)?;
+        if std::mem::take(&mut self.owes_offer) {
+            self.output.push_back(Output::Transport(TransportCommand::MakeOffer));
+        }
+        Ok(handle)
     }
 
     /// Takes a track back; [`Event::Unpublished`] follows, answered or not. Unknown handles are ignored.
@@ -311,17 +324,24 @@ impl Session {
         }
     }
 
-    /// Sends a local SDP offer: a later one than that of the join request.
+    /// Sends a local SDP offer for the publisher connection: one that was asked for with
+    /// [`TransportCommand::MakeOffer`], or a later one than that of the join request.
     pub fn send_offer(&mut self, sdp: String, id: u32) {
         let offer = proto::SessionDescription { r#type: "offer".to_owned(), sdp, id, ..Default::default() };
         self.request_if_joined(Request::Offer(offer));
     }
 
+    /// Sends the answer to [`TransportCommand::Offer`], with its id.
+    pub fn send_answer(&mut self, sdp: String, id: u32) {
+        let answer = proto::SessionDescription { r#type: "answer".to_owned(), sdp, id, ..Default::default() };
+        self.request_if_joined(Request::Answer(answer));
+    }
+
     /// Sends a local ICE candidate: a JSON `RTCIceCandidateInit`.
-    pub fn send_candidate(&mut self, candidate_init: String) {
+    pub fn send_candidate(&mut self, target: Target, candidate_init: String) {
         self.request_if_joined(Request::Trickle(proto::TrickleRequest {
             candidate_init,
-            target: proto::SignalTarget::Publisher as i32,
+            target: target.to_wire(),
             r#final: false,
         }));
     }
@@ -414,9 +434,12 @@ impl Session {
             rtt: None,
         });
         let protocol = join.server_info.as_ref().map_or(0, |info| info.protocol);
+        let is_dual = self.config.layout == Layout::Dual;
+        // In two connections the channels are always opened in band.
         self.output.push_back(Output::Transport(TransportCommand::NegotiatedChannels(
-            protocol >= NEGOTIATED_CHANNELS_SINCE,
+            protocol >= NEGOTIATED_CHANNELS_SINCE && !is_dual,
         )));
+        let primary = if is_dual && join.subscriber_primary { Target::Subscriber } else { Target::Publisher };
         let local = self.participants.set_local(local);
         let others = self.participants.fill(join.other_participants, &self.config, &mut self.counters);
         let room = RoomInfo::from_wire(room, &mut self.counters);
@@ -426,19 +449,36 @@ impl Session {
             others,
             server_version: join.server_info.map_or(join.server_version, |info| info.version),
             server_protocol: protocol,
+            primary,
         }));
+        if is_dual {
+            // Without the publisher connection as the primary one there would be none.
+            if join.fast_publish || primary == Target::Publisher || !self.publications.is_empty() {
+                self.output.push_back(Output::Transport(TransportCommand::MakeOffer));
+            } else {
+                self.owes_offer = true;
+            }
+        }
     }
 
     fn handle_joined(&mut self, now: Instant, message: Response) {
         match message {
+            Response::Offer(offer) if self.config.layout == Layout::Dual => {
+                let command = TransportCommand::Offer { sdp: offer.sdp, id: offer.id };
+                self.output.push_back(Output::Transport(command));
+            }
             Response::Answer(answer) => {
                 let command = TransportCommand::Answer { sdp: answer.sdp, id: answer.id };
                 self.output.push_back(Output::Transport(command));
             }
-            Response::Trickle(trickle) => {
-                let command = TransportCommand::Candidate { candidate_init: trickle.candidate_init };
-                self.output.push_back(Output::Transport(command));
-            }
+            Response::Trickle(trickle) => match Target::from_wire(trickle.target) {
+                Some(target) if target == Target::Publisher || self.config.layout == Layout::Dual => {
+                    let command =
+                        TransportCommand::Candidate { target, candidate_init: trickle.candidate_init };
+                    self.output.push_back(Output::Transport(command));
+                }
+                _ => self.counters.malformed += 1,
+            },
             Response::Update(update) => self.handle_update(update),
             Response::RoomUpdate(update) => match update.room {
                 Some(room) => {

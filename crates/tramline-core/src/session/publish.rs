@@ -132,6 +132,11 @@ enum Publication {
 }
 
 impl Publications {
+    /// Whether nothing was published, or asked to be.
+    pub(super) fn is_empty(&self) -> bool {
+        self.tracks.is_empty()
+    }
+
     pub(super) fn publish(
         &mut self,
         now: Instant,

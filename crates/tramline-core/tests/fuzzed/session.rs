@@ -9,7 +9,7 @@ use prost::Message as _;
 use proto::request_response::Request as Refused;
 use proto::signal_response::Message as Response;
 use tramline_core::schema::{SchemaEncoding, SchemaId};
-use tramline_core::session::{Event, Output, RequestId, SelfUpdate, Session, SessionConfig};
+use tramline_core::session::{Event, Layout, Output, RequestId, SelfUpdate, Session, SessionConfig, Target};
 use tramline_core::track::TrackOptions;
 use tramline_sim::{Choices, VirtualClock};
 use tramline_wire::{TrackHandle, TrackSid};
@@ -23,6 +23,8 @@ pub(crate) fn check(data: &[u8]) {
     let mut clock = VirtualClock::new();
     let mut config = SessionConfig::default();
     (config.max_participants, config.max_tracks) = (MAX_PARTICIPANTS, MAX_TRACKS);
+    // It knows all that the other one does, and more.
+    config.layout = Layout::Dual;
     let mut session = Session::new(config, clock.now());
     let mut mirror = Mirror::default();
     if input.flag() {
@@ -47,7 +49,7 @@ pub(crate) fn check(data: &[u8]) {
                 8 => mirror.request(session.define_schema(now, &schema(), "definition").ok()),
                 9 => mirror.request(session.fetch_schema(now, "robot", &schema()).ok()),
                 10 => mirror.request(session.update_self(now, SelfUpdate::default()).ok()),
-                _ => session.send_candidate(String::new()),
+                _ => session.send_candidate(Target::Subscriber, String::new()),
             },
             5 => {
                 clock.advance(Duration::from_millis(40) * u32::from(input.byte()));
@@ -231,7 +233,7 @@ impl Mirror {
             Event::SchemaDefined { request, .. }
             | Event::SchemaFetched { request, .. }
             | Event::SelfUpdated { request, .. } => self.answered(request),
-            Event::Connected | Event::RoomChanged(_) => {}
+            Event::Connected | Event::RoomChanged(_) | Event::TokenRefreshed(_) => {}
             other => panic!("{other:?} is new to this test"),
         }
     }
@@ -316,6 +318,7 @@ fn response(input: &mut Choices<'_>) -> Response {
             2 => Response::RoomUpdate(proto::RoomUpdate { room: input.flag().then(proto::Room::default) }),
             3 => Response::Trickle(proto::TrickleRequest::default()),
             4 => Response::Answer(proto::SessionDescription::default()),
+            8 => Response::Offer(proto::SessionDescription::default()),
             5 => Response::Pong(i64::MIN),
             6 => {
                 let request_id = request_id(input);

@@ -10,8 +10,8 @@ use proto::signal_request::Message as Request;
 use proto::signal_response::Message as Response;
 use tramline_core::leave::{DisconnectReason, LeaveAction};
 use tramline_core::session::{
-    Event, Output, PublishError, PublishWait, Session, SessionConfig, SubscribeError, TransportCommand,
-    UnpublishCause,
+    Event, Layout, Output, PublishError, PublishWait, Session, SessionConfig, SubscribeError, Target,
+    TransportCommand, UnpublishCause,
 };
 use tramline_core::track::TrackOptions;
 use tramline_sim::VirtualClock;
@@ -189,6 +189,108 @@ fn names(events: &[Event]) -> Vec<String> {
         .iter()
         .map(|event| format!("{event:?}").split([' ', '(']).next().unwrap_or_default().to_owned())
         .collect()
+}
+
+/// In the layout with two connections.
+fn joined_dual(join: proto::JoinResponse) -> Harness {
+    let mut harness = Harness::new();
+    let mut config = SessionConfig::default();
+    config.layout = Layout::Dual;
+    harness.session = Session::new(config, harness.now());
+    harness.receive(Response::Join(join));
+    harness
+}
+
+fn primary(harness: &Harness) -> Target {
+    let [Event::Joined(joined)] = &harness.events[..] else { panic!("{:?}", harness.events) };
+    joined.primary
+}
+
+#[test]
+fn of_two_connections_the_publishers_is_offered_at_once_when_the_server_wants_it_so() {
+    let negotiated = TransportCommand::NegotiatedChannels(false);
+    for (subscriber_primary, fast_publish) in [(true, true), (false, true), (false, false)] {
+        let harness =
+            joined_dual(proto::JoinResponse { subscriber_primary, fast_publish, ..join(Vec::new()) });
+        assert_eq!(harness.commands, [negotiated.clone(), TransportCommand::MakeOffer]);
+        let expected = if subscriber_primary { Target::Subscriber } else { Target::Publisher };
+        assert_eq!(primary(&harness), expected);
+    }
+    let mut single = Harness::new();
+    single.receive(Response::Join(proto::JoinResponse { subscriber_primary: true, ..join(Vec::new()) }));
+    assert_eq!((primary(&single), single.commands.len()), (Target::Publisher, 1), "there is only one");
+}
+
+#[test]
+fn of_two_connections_the_publishers_is_otherwise_offered_with_the_first_publication() {
+    let mut harness = joined_dual(proto::JoinResponse { subscriber_primary: true, ..join(Vec::new()) });
+    assert_eq!(harness.commands, [TransportCommand::NegotiatedChannels(false)]);
+    harness.clear();
+    let now = harness.now();
+    assert!(harness.session.publish(now, TrackOptions::named("")).is_err());
+    harness.drain();
+    assert!(harness.commands.is_empty(), "nothing was published");
+    for name in ["a", "b"] {
+        harness.session.publish(now, TrackOptions::named(name)).expect("a handle");
+    }
+    harness.drain();
+    assert_eq!(harness.commands, [TransportCommand::MakeOffer], "once");
+    assert!(harness.requests.is_empty(), "the channel is not open yet");
+    harness.session.send_offer("v=0".to_owned(), 1);
+    harness.drain();
+    assert!(
+        matches!(&harness.requests[..], [Request::Offer(offer)] if (offer.sdp.as_str(), offer.id) == ("v=0", 1))
+    );
+    harness.session.handle_channel_open(now);
+    harness.drain();
+    assert_eq!(harness.requests.len(), 3);
+}
+
+#[test]
+fn the_servers_offers_are_answered_and_candidates_say_for_which_connection_they_are() {
+    let offer = || {
+        Response::Offer(proto::SessionDescription { sdp: "theirs".to_owned(), id: 7, ..Default::default() })
+    };
+    let trickle = |target| {
+        Response::Trickle(proto::TrickleRequest {
+            candidate_init: "{}".to_owned(),
+            target,
+            ..Default::default()
+        })
+    };
+    let mut harness = joined_dual(proto::JoinResponse { subscriber_primary: true, ..join(Vec::new()) });
+    harness.clear();
+    harness.receive(offer());
+    for target in [0, 1, 9] {
+        harness.receive(trickle(target));
+    }
+    let candidate = |target| TransportCommand::Candidate { target, candidate_init: "{}".to_owned() };
+    assert_eq!(
+        harness.commands,
+        [
+            TransportCommand::Offer { sdp: "theirs".to_owned(), id: 7 },
+            candidate(Target::Publisher),
+            candidate(Target::Subscriber)
+        ]
+    );
+    assert_eq!(harness.session.counters().malformed, 1);
+    harness.session.send_answer("ours".to_owned(), 7);
+    harness.session.send_candidate(Target::Subscriber, "{}".to_owned());
+    harness.drain();
+    assert!(
+        matches!(
+            &harness.requests[..],
+            [Request::Answer(answer), Request::Trickle(trickle)]
+                if (answer.r#type.as_str(), answer.sdp.as_str(), answer.id, trickle.target) == ("answer", "ours", 7, 1)
+        ),
+        "{:?}",
+        harness.requests
+    );
+
+    let mut single = Harness::joined();
+    single.receive(offer());
+    single.receive(trickle(1));
+    assert!(single.commands.is_empty(), "there is no such connection");
 }
 
 #[test]

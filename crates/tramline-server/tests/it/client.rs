@@ -177,7 +177,7 @@ impl Client {
                     assert_eq!(id, 7, "the id of the offer");
                     self.peer.handle_answer(now, &sdp).expect("an answer");
                 }
-                Output::Transport(TransportCommand::Candidate { .. } | TransportCommand::Close) => {}
+                Output::Transport(_) => {}
                 Output::Event(event) => self.events.push_back(event),
             }
         }
