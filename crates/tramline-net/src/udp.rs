@@ -10,6 +10,7 @@
 use std::{
     io::{self, IoSliceMut},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    ops::AddAssign,
     task::{Context, Poll},
 };
 
@@ -36,6 +37,17 @@ pub struct UdpCounters {
     pub received: u64,
     /// System calls that brought them.
     pub recv_calls: u64,
+}
+
+impl AddAssign for UdpCounters {
+    fn add_assign(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.send_calls += other.send_calls;
+        self.dropped_full += other.dropped_full;
+        self.refused += other.refused;
+        self.received += other.received;
+        self.recv_calls += other.recv_calls;
+    }
 }
 
 /// One bound UDP socket, either IPv4 or IPv6 (never both: a mapped address would be a second name for one peer).
@@ -318,16 +330,9 @@ impl UdpSockets {
     /// What all sockets together have done.
     #[must_use]
     pub fn counters(&self) -> UdpCounters {
-        self.sockets.iter().fold(UdpCounters::default(), |sum, socket| {
-            let one = socket.counters;
-            UdpCounters {
-                sent: sum.sent + one.sent,
-                send_calls: sum.send_calls + one.send_calls,
-                dropped_full: sum.dropped_full + one.dropped_full,
-                refused: sum.refused + one.refused,
-                received: sum.received + one.received,
-                recv_calls: sum.recv_calls + one.recv_calls,
-            }
+        self.sockets.iter().fold(UdpCounters::default(), |mut sum, socket| {
+            sum += socket.counters;
+            sum
         })
     }
 

@@ -1,5 +1,6 @@
 //! What a peer counts.
 
+use std::ops::AddAssign;
 use std::time::Duration;
 
 /// Counters of one [`Peer`](crate::Peer), from its creation.
@@ -36,4 +37,25 @@ pub struct PeerStats {
     pub retransmission_timeouts: u64,
     /// Round-trip time of the last connectivity check; full ICE only.
     pub round_trip: Option<Duration>,
+}
+
+impl AddAssign for PeerStats {
+    /// For a client with several connections to one server; the longer round trip counts.
+    fn add_assign(&mut self, other: Self) {
+        self.datagrams_received += other.datagrams_received;
+        self.bytes_received += other.bytes_received;
+        self.datagrams_sent += other.datagrams_sent;
+        self.bytes_sent += other.bytes_sent;
+        self.messages_sent += other.messages_sent;
+        self.messages_received += other.messages_received;
+        self.malformed_datagrams += other.malformed_datagrams;
+        self.rejected_stun += other.rejected_stun;
+        self.rejected_dtls += other.rejected_dtls;
+        self.unknown_channels += other.unknown_channels;
+        self.rejected_messages += other.rejected_messages;
+        self.ignored_candidates += other.ignored_candidates;
+        self.address_changes += other.address_changes;
+        self.retransmission_timeouts += other.retransmission_timeouts;
+        self.round_trip = self.round_trip.max(other.round_trip);
+    }
 }

@@ -4,6 +4,7 @@
 //! one batch. Nothing in here blocks: what cannot be sent now waits in a live queue that knows when it becomes stale.
 
 mod connect;
+mod connections;
 mod members;
 mod publications;
 pub(crate) mod requests;
@@ -25,13 +26,10 @@ use tokio::{
 };
 use tramline_core::{
     leave::{DisconnectReason, LeaveAction},
-    session::{Disconnected, Event, Output, Session, TransportCommand},
+    session::{Disconnected, Event, Output, Session, Target, TransportCommand},
 };
-use tramline_net::{
-    udp::{RecvBatch, UdpSockets},
-    ws::{Closed, WebSocket},
-};
-use tramline_transport::{Channel, CloseReason, Peer, PeerEvent, Transmits};
+use tramline_net::ws::{Closed, WebSocket};
+use tramline_transport::{Channel, CloseReason, PeerEvent};
 use url::Url;
 
 use crate::{
@@ -43,6 +41,7 @@ use crate::{
     stats::RoomStats,
     stream::StreamEnd,
 };
+use connections::Connections;
 use members::Members;
 use publications::Publications;
 use requests::Requests;
@@ -99,8 +98,7 @@ pub(crate) async fn run(mut start: Start) {
 
 struct Driver {
     session: Session,
-    peer: Peer,
-    sockets: UdpSockets,
+    connections: Connections,
     signalling: WebSocket,
     inbox: mpsc::UnboundedReceiver<ToDriver>,
     events: Arc<EventQueue>,
@@ -111,6 +109,8 @@ struct Driver {
 
     /// How far joining has come.
     stage: ConnectStage,
+    /// The connection on which the server sends.
+    primary: Target,
     is_connected: bool,
     closing: Option<Closing>,
     /// The server has closed the transport; until then it may say why.
@@ -120,8 +120,6 @@ struct Driver {
     ignored_messages: u64,
 
     turn: Turn,
-    batch: RecvBatch,
-    transmits: Transmits,
     timer: Timer,
 }
 
@@ -154,12 +152,11 @@ impl Driver {
         inbox: mpsc::UnboundedReceiver<ToDriver>,
         options: &RoomOptions,
     ) -> Self {
-        let connect::Opened { session, peer, sockets, signalling, started } = opened;
+        let connect::Opened { session, connections, signalling, started } = opened;
         let events = Arc::new(EventQueue::new(options.event_capacity));
         Self {
             session,
-            peer,
-            sockets,
+            connections,
             signalling,
             inbox,
             members: Members::new(Arc::clone(&events), link.clone()),
@@ -168,6 +165,7 @@ impl Driver {
             requests: Requests::default(),
             events,
             stage: ConnectStage::Join,
+            primary: Target::Publisher,
             is_connected: false,
             closing: None,
             reason_due: None,
@@ -175,8 +173,6 @@ impl Driver {
             ended: None,
             ignored_messages: 0,
             turn: Turn::default(),
-            batch: RecvBatch::new(),
-            transmits: Transmits::new(),
             timer: Timer::new(),
         }
     }
@@ -226,7 +222,7 @@ impl Driver {
         {
             has_come |= count > 0;
         }
-        match self.sockets.poll_recv(cx, &mut self.batch) {
+        match self.connections.poll_recv(cx) {
             Poll::Ready(Ok(())) => {
                 self.turn.has_datagrams = true;
                 has_come = true;
@@ -269,9 +265,7 @@ impl Driver {
         self.turn.signals = signals;
 
         if std::mem::take(&mut self.turn.has_datagrams) {
-            for datagram in self.batch.iter() {
-                self.peer.handle_datagram(now, datagram.local, datagram.remote, datagram.payload);
-            }
+            self.connections.handle_datagrams(now);
         }
         if let Some(end) = self.turn.signalling_end.take() {
             // A leave that came before has ended the session already.
@@ -329,9 +323,7 @@ impl Driver {
         if self.session.poll_timeout().is_some_and(|due| due <= now) {
             self.session.handle_timeout(now);
         }
-        if self.peer.poll_timeout().is_some_and(|due| due <= now) {
-            self.peer.handle_timeout(now);
-        }
+        self.connections.handle_timeout(now);
         if self.reason_due.is_some_and(|due| due <= now) {
             self.reason_due = None;
             self.end(DisconnectReason::ConnectionTimeout, CloseReason::CloseNotify.to_string());
@@ -345,14 +337,11 @@ impl Driver {
     fn drain(&mut self, now: Instant) {
         loop {
             let mut is_busy = self.drain_session(now);
-            is_busy |= self.drain_peer(now);
-            self.publications.feed(now, &mut self.peer);
-            is_busy |= self.publications.end_flushed(now, &mut self.session, &self.peer);
+            is_busy |= self.drain_connections(now);
+            self.publications.feed(now, &mut self.connections);
+            is_busy |= self.publications.end_flushed(now, &mut self.session, &self.connections);
             is_busy |= self.leave_if_flushed(now);
-            self.peer.poll_transmit(now, &mut self.transmits);
-            if !self.transmits.is_empty() {
-                self.sockets.send(&mut self.transmits);
-            }
+            self.connections.transmit(now);
             if !is_busy {
                 break;
             }
@@ -378,34 +367,46 @@ impl Driver {
     }
 
     fn handle_command(&mut self, now: Instant, command: TransportCommand) {
-        match command {
-            TransportCommand::NegotiatedChannels(negotiated) => self.peer.set_negotiated_channels(negotiated),
-            TransportCommand::Answer { sdp, .. } => {
-                if let Err(error) = self.peer.handle_answer(now, &sdp) {
-                    self.end(
-                        DisconnectReason::JoinFailure,
-                        format!("the server's session description cannot be used: {error}"),
-                    );
-                    self.session.leave();
-                }
+        let done = match command {
+            TransportCommand::NegotiatedChannels(negotiated) => {
+                self.connections.set_negotiated_channels(negotiated);
+                Ok(())
             }
-            TransportCommand::Candidate { candidate_init } => {
-                if let Err(error) = self.handle_candidate(&candidate_init) {
+            TransportCommand::MakeOffer => {
+                self.connections.offer(now).map(|offer| self.session.send_offer(offer, FIRST_OFFER))
+            }
+            TransportCommand::Offer { sdp, id } => {
+                self.connections.answer(now, &sdp).map(|answer| self.session.send_answer(answer, id))
+            }
+            TransportCommand::Answer { sdp, .. } => self.connections.handle_answer(now, &sdp),
+            TransportCommand::Candidate { target, candidate_init } => {
+                if let Err(error) = self.handle_candidate(target, &candidate_init) {
                     self.ignored_messages += 1;
                     tracing::debug!(error, "a candidate of the server cannot be used");
                 }
+                Ok(())
             }
-            TransportCommand::Close => self.peer.close(now),
+            TransportCommand::Close => {
+                self.connections.close(now);
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+        if let Err(error) = done {
+            self.end(DisconnectReason::JoinFailure, error.to_string());
+            self.session.leave();
         }
     }
 
-    fn handle_candidate(&mut self, candidate_init: &str) -> Result<(), String> {
+    fn handle_candidate(&mut self, target: Target, candidate_init: &str) -> Result<(), String> {
         let init: serde_json::Value =
             serde_json::from_str(candidate_init).map_err(|error| error.to_string())?;
         match init.get("candidate").and_then(serde_json::Value::as_str) {
             // Some implementations mark the end of the candidates like this.
             Some("") => Ok(()),
-            Some(candidate) => self.peer.handle_candidate(candidate).map_err(|error| error.to_string()),
+            Some(candidate) => {
+                self.connections.handle_candidate(target, candidate).map_err(|error| error.to_string())
+            }
             None => Err("no `candidate` in it".to_owned()),
         }
     }
@@ -415,14 +416,11 @@ impl Driver {
             Event::Joined(joined) => {
                 self.stage = ConnectStage::Transport;
                 tracing::debug!(server = joined.server_version, protocol = joined.server_protocol, "joined");
+                self.primary = joined.primary;
                 self.members.handle_joined(joined);
-                for candidate in self.peer.local_candidates() {
-                    let init = serde_json::json!({
-                        "candidate": candidate.candidate,
-                        "sdpMid": candidate.mid,
-                        "sdpMLineIndex": candidate.mline_index,
-                    });
-                    self.session.send_candidate(init.to_string());
+                // The offer in the join request was made before they were known; later descriptions have them inside.
+                for candidate in self.connections.publisher_candidates() {
+                    self.session.send_candidate(Target::Publisher, candidate);
                 }
             }
             Event::Connected => {}
@@ -467,18 +465,17 @@ impl Driver {
         }
     }
 
-    fn drain_peer(&mut self, now: Instant) -> bool {
+    fn drain_connections(&mut self, now: Instant) -> bool {
         let mut is_busy = false;
-        while let Some(event) = self.peer.poll_event() {
+        while let Some((target, event)) = self.connections.poll_event() {
             is_busy = true;
             match event {
                 PeerEvent::Message(Channel::DataTrack, message) => {
                     self.subscriptions.handle_message(now, message)
                 }
                 PeerEvent::Message(..) => self.ignored_messages += 1,
-                PeerEvent::Connected => self.session.handle_transport_connected(),
-                PeerEvent::ChannelOpen(Channel::DataTrack) => {
-                    self.is_connected = true;
+                PeerEvent::Connected if target == self.primary => self.session.handle_transport_connected(),
+                PeerEvent::ChannelOpen(Channel::DataTrack) if target == Target::Publisher => {
                     self.session.handle_channel_open(now);
                 }
                 // On purpose, then: the reason travels over the WebSocket and may be a little slower.
@@ -492,13 +489,16 @@ impl Driver {
                 _ => {}
             }
         }
+        if is_busy && !self.is_connected {
+            self.is_connected = self.connections.is_usable(self.primary);
+        }
         is_busy
     }
 
     /// Leaves once everything that was accepted has been delivered or given up, or time is up.
     fn leave_if_flushed(&mut self, now: Instant) -> bool {
         let Some(closing) = &self.closing else { return false };
-        let is_flushed = self.publications.is_flushed(&self.peer);
+        let is_flushed = self.publications.is_flushed(&self.connections);
         if self.ended.is_some() || !(is_flushed || now >= closing.deadline) {
             return false;
         }
@@ -534,7 +534,7 @@ impl Driver {
 
         self.signalling.close(GOODBYE).await;
         // The farewell of the transport, in case the socket was busy; its fate is of no interest beyond that.
-        self.sockets.flush();
+        self.connections.flush();
         // What is asked of us from now on is answered by the closed channel.
         self.inbox.close();
         for reply in self.closing.into_iter().flat_map(|closing| closing.replies) {
@@ -545,8 +545,8 @@ impl Driver {
     fn stats(&mut self) -> RoomStats {
         let signals = self.session.counters();
         RoomStats {
-            transport: self.peer.stats(),
-            udp: self.sockets.counters(),
+            transport: self.connections.stats(),
+            udp: self.connections.udp_counters(),
             stray_packets: self.subscriptions.stray_packets(),
             ignored_messages: self.ignored_messages,
             ignored_signals: signals.malformed
@@ -561,7 +561,7 @@ impl Driver {
     fn set_timer(&mut self) {
         let due = [
             self.session.poll_timeout(),
-            self.peer.poll_timeout(),
+            self.connections.poll_timeout(),
             self.publications.poll_timeout(),
             self.subscriptions.poll_timeout(),
             self.closing.as_ref().map(|closing| closing.deadline),
@@ -601,6 +601,8 @@ impl Timer {
     }
 }
 
+/// The publisher's connection is offered once.
+const FIRST_OFFER: u32 = 1;
 /// Handles of a turn; more wait for the next one.
 const MESSAGES_PER_TURN: usize = 256;
 /// Signals of a turn; more wait for the next one.

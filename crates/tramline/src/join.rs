@@ -1,4 +1,4 @@
-//! The request by which a client joins: LiveKit's v1 signalling, one peer connection, the first offer inside.
+//! The request by which a client joins: LiveKit's v1 signalling with the first offer inside, or v0 with plain parameters.
 
 use std::io::Write as _;
 
@@ -23,14 +23,34 @@ pub(crate) struct JoinRequest {
 }
 
 impl JoinRequest {
-    pub(crate) fn new(base: &Url, token: &str, offer: String) -> Result<Self, ConnectError> {
-        let query = format!("join_request={}", encode(&message(offer)));
+    /// For one connection, of which this is the offer (v1).
+    pub(crate) fn single(base: &Url, token: &str, offer: String) -> Result<Self, ConnectError> {
+        Self::new(base, token, "rtc/v1", &format!("join_request={}", encode(&message(offer))))
+    }
+
+    /// For two connections, which are offered later (v0).
+    pub(crate) fn dual(base: &Url, token: &str) -> Result<Self, ConnectError> {
+        let proto::ClientInfo { version, protocol, os, other_sdks, client_protocol, .. } = client_info();
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("sdk", "rust")
+            .append_pair("version", &version)
+            .append_pair("os", &os)
+            .append_pair("protocol", &protocol.to_string())
+            .append_pair("client_protocol", &client_protocol.to_string())
+            .append_pair("auto_subscribe", "0")
+            .append_pair("adaptive_stream", "0")
+            .append_pair("other_sdks", &other_sdks)
+            .finish();
+        Self::new(base, token, "rtc", &query)
+    }
+
+    fn new(base: &Url, token: &str, path: &str, query: &str) -> Result<Self, ConnectError> {
         let mut authorization =
             HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| ConnectError::InvalidToken)?;
         authorization.set_sensitive(true);
         Ok(Self {
-            url: with_path(base, "rtc/v1", &query),
-            validate_url: with_path(base, "rtc/v1/validate", &query),
+            url: with_path(base, path, query),
+            validate_url: with_path(base, &format!("{path}/validate"), query),
             headers: HeaderMap::from_iter([(AUTHORIZATION, authorization)]),
         })
     }
@@ -54,19 +74,8 @@ fn with_path(base: &Url, path: &str, query: &str) -> Url {
 }
 
 fn message(offer: String) -> proto::JoinRequest {
-    let version = env!("CARGO_PKG_VERSION");
     proto::JoinRequest {
-        client_info: Some(proto::ClientInfo {
-            sdk: proto::client_info::Sdk::Rust as i32,
-            version: version.to_owned(),
-            protocol: PROTOCOL_VERSION,
-            os: std::env::consts::OS.to_owned(),
-            other_sdks: format!("tramline:{version}"),
-            // 0 and no capabilities: RPC and data streams are not spoken here, and nobody shall try.
-            client_protocol: 0,
-            capabilities: Vec::new(),
-            ..Default::default()
-        }),
+        client_info: Some(client_info()),
         // Media would need media sections; data tracks are subscribed one by one.
         connection_settings: Some(proto::ConnectionSettings { auto_subscribe: false, ..Default::default() }),
         publisher_offer: Some(proto::SessionDescription {
@@ -74,6 +83,21 @@ fn message(offer: String) -> proto::JoinRequest {
             sdp: offer,
             ..Default::default()
         }),
+        ..Default::default()
+    }
+}
+
+fn client_info() -> proto::ClientInfo {
+    let version = env!("CARGO_PKG_VERSION");
+    proto::ClientInfo {
+        sdk: proto::client_info::Sdk::Rust as i32,
+        version: version.to_owned(),
+        protocol: PROTOCOL_VERSION,
+        os: std::env::consts::OS.to_owned(),
+        other_sdks: format!("tramline:{version}"),
+        // 0 and no capabilities: RPC and data streams are not spoken here, and nobody shall try.
+        client_protocol: 0,
+        capabilities: Vec::new(),
         ..Default::default()
     }
 }
@@ -123,7 +147,7 @@ mod tests {
     fn the_request_holds_the_offer_and_announces_only_what_works() {
         let base = parse_url("wss://host:7880/sfu/?x=1#y").expect("a URL");
         for offer in ["v=0", &"a=candidate:1 1 udp 1 10.0.0.1 1 typ host\r\n".repeat(40)] {
-            let request = JoinRequest::new(&base, "a.b.c", offer.to_owned()).expect("a token");
+            let request = JoinRequest::single(&base, "a.b.c", offer.to_owned()).expect("a token");
             assert_eq!(request.url.path(), "/sfu/rtc/v1");
             assert_eq!(request.validate_url.path(), "/sfu/rtc/v1/validate");
             assert_eq!(request.headers[AUTHORIZATION], "Bearer a.b.c");
@@ -142,10 +166,27 @@ mod tests {
     }
 
     #[test]
+    fn the_older_request_says_the_same_in_parameters() {
+        let base = parse_url("ws://host:7880/sfu").expect("a URL");
+        let request = JoinRequest::dual(&base, "a.b.c").expect("a token");
+        assert_eq!(request.url.path(), "/sfu/rtc");
+        assert_eq!(request.validate_url.path(), "/sfu/rtc/validate");
+        assert_eq!(request.headers[AUTHORIZATION], "Bearer a.b.c");
+        let query: std::collections::BTreeMap<_, _> = request.url.query_pairs().into_owned().collect();
+        for (key, value) in
+            [("sdk", "rust"), ("protocol", "18"), ("client_protocol", "0"), ("auto_subscribe", "0")]
+        {
+            assert_eq!(query[key], value, "{key}");
+        }
+        assert_eq!(query["other_sdks"], format!("tramline:{}", query["version"]));
+        assert!(!query.contains_key("access_token"), "the token travels in the header alone");
+    }
+
+    #[test]
     fn impossible_urls_and_tokens_are_the_callers_mistake() {
         let error = parse_url("no url?access_token=secret").expect_err("no scheme");
         assert!(!error.to_string().contains("secret") && !error.is_retryable(), "{error}");
         let base = parse_url("ws://h").expect("a URL");
-        assert!(matches!(JoinRequest::new(&base, "a\nb", String::new()), Err(ConnectError::InvalidToken)));
+        assert!(matches!(JoinRequest::single(&base, "a\nb", String::new()), Err(ConnectError::InvalidToken)));
     }
 }

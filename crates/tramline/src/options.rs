@@ -21,6 +21,9 @@ pub use tramline_net::connect::TlsOptions;
 pub struct RoomOptions {
     /// Time for [`Room::connect`](crate::Room::connect) as a whole, from the name look-up to the open data channels. Default 15 s.
     pub connect_timeout: Duration,
+    /// Whether one connection carries the data of both directions, as current servers know it (v1 signalling). Default true; a server that does not know it
+    /// gets two all the same. `false` asks for two at once (v0), which costs one attempt less with such a server.
+    pub single_peer_connection: bool,
     /// Whom to trust as a server. Default: whom the operating system trusts.
     pub tls: TlsOptions,
     /// Keys for end-to-end encryption. With them, tracks are published encrypted, and encrypted ones can be read; keep a clone to change keys
@@ -36,6 +39,7 @@ impl Default for RoomOptions {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(15),
+            single_peer_connection: true,
             tls: TlsOptions::default(),
             encryption: None,
             close_timeout: Duration::from_secs(2),

@@ -5,55 +5,73 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tramline_core::session::{Session, SessionConfig};
+use tramline_core::session::{Layout, Session, SessionConfig};
 use tramline_net::{
     connect::{ConnectError as SignalError, ConnectOptions},
-    http, interfaces, random,
-    udp::UdpSockets,
+    http, interfaces,
     ws::{self, WebSocket},
 };
-use tramline_transport::{Certificate, Peer, PeerConfig};
 use url::Url;
 
+use super::connections::{Connections, SetupError};
 use crate::{error::ConnectError, join::JoinRequest, options::RoomOptions};
 
 /// Everything that a driver runs on.
 pub(super) struct Opened {
     pub(super) session: Session,
-    pub(super) peer: Peer,
-    pub(super) sockets: UdpSockets,
+    pub(super) connections: Connections,
     pub(super) signalling: WebSocket,
     pub(super) started: Instant,
 }
 
-/// Opens the signalling connection with the first offer in it.
+/// Opens the signalling connection: with the first offer in it where the server knows how to take that, otherwise in the older way.
 pub(super) async fn open(url: &Url, token: &str, options: &RoomOptions) -> Result<Opened, ConnectError> {
     let started = Instant::now();
-    let sockets = UdpSockets::bind_any()?;
-    let certificate = Certificate::generate().map_err(io::Error::other)?;
-    let mut peer = Peer::client(PeerConfig::new(certificate, random::bytes()?), started);
-    let request = JoinRequest::new(url, token, peer.offer())?;
-
     let mut how = ConnectOptions::default();
     how.timeout = options.connect_timeout;
     how.tls = options.tls.clone();
-    let signalling = match ws::connect(&request.url, &request.headers, &how).await {
-        Ok(signalling) => signalling,
-        Err(error) => return Err(explain(error, &request, &how, token).await),
+
+    let mut connections = Connections::new()?;
+    let mut config = SessionConfig::default();
+    let single = match options.single_peer_connection {
+        true => {
+            let offer = connections.offer(started).map_err(|error| match error {
+                SetupError::Local(error) => error,
+                error => io::Error::other(error),
+            })?;
+            dial(&JoinRequest::single(url, token, offer)?, &how, token).await?
+        }
+        false => None,
+    };
+    let signalling = match single {
+        Some(signalling) => signalling,
+        None => {
+            let request = JoinRequest::dual(url, token)?;
+            connections = Connections::new()?;
+            config.layout = Layout::Dual;
+            let unknown = || ConnectError::NotSupported { path: request.url.path().to_owned() };
+            dial(&request, &how, token).await?.ok_or_else(unknown)?
+        }
     };
     // Only now it is known whether the server is on this very host, where loopback addresses help.
-    for ip in interfaces::host_addresses(Some(signalling.peer_addr().ip()))? {
-        if let Some(addr) = sockets.addr_of(ip) {
-            peer.add_local_candidate(addr);
-        }
+    connections.set_hosts(interfaces::host_addresses(Some(signalling.peer_addr().ip()))?);
+    let session = Session::new(config, Instant::now());
+    Ok(Opened { session, connections, signalling, started })
+}
+
+/// Opens the WebSocket; `None` when the server does not know the path.
+async fn dial(
+    request: &JoinRequest,
+    how: &ConnectOptions,
+    token: &str,
+) -> Result<Option<WebSocket>, ConnectError> {
+    match ws::connect(&request.url, &request.headers, how).await {
+        Ok(signalling) => Ok(Some(signalling)),
+        Err(error) => match explain(error, request, how, token).await {
+            ConnectError::NotSupported { .. } => Ok(None),
+            error => Err(error),
+        },
     }
-    Ok(Opened {
-        session: Session::new(SessionConfig::default(), Instant::now()),
-        peer,
-        sockets,
-        signalling,
-        started,
-    })
 }
 
 /// A refusal comes without its reason from some servers and through some proxies; then the server is asked once more, by plain HTTP.

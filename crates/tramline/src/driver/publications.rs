@@ -14,9 +14,9 @@ use tramline_core::{
     track::{self, TrackInfo, TrackOptions},
 };
 use tramline_net::{clock::MediaClock, random};
-use tramline_transport::{Channel, Peer};
 use tramline_wire::TrackHandle;
 
+use super::connections::Connections;
 use crate::{
     link::Link,
     local_track::{LocalDataTrack, LocalTrack, SharedQueue},
@@ -170,11 +170,16 @@ impl Publications {
     }
 
     /// Tells the server of ended tracks whose packets have arrived, or had their time to.
-    pub(super) fn end_flushed(&mut self, now: Instant, session: &mut Session, peer: &Peer) -> bool {
+    pub(super) fn end_flushed(
+        &mut self,
+        now: Instant,
+        session: &mut Session,
+        connections: &Connections,
+    ) -> bool {
         if self.ending.is_empty() {
             return false;
         }
-        let is_delivered = peer.buffered_amount(Channel::DataTrack) == 0;
+        let is_delivered = connections.buffered_amount() == 0;
         let before = self.ending.len();
         self.ending.retain(|ending| {
             let is_queued = self
@@ -206,11 +211,11 @@ impl Publications {
     }
 
     /// Moves packets into the transport, as many as it takes without making them wait there: what waits here can still be given up.
-    pub(super) fn feed(&mut self, now: Instant, peer: &mut Peer) {
-        let mut capacity = peer.send_capacity(Channel::DataTrack);
+    pub(super) fn feed(&mut self, now: Instant, connections: &mut Connections) {
+        let mut capacity = connections.send_capacity();
         while capacity > 0 {
             let Some((_, packet)) = self.outbox.next(now) else { return };
-            if let Err(error) = peer.send(Channel::DataTrack, &packet) {
+            if let Err(error) = connections.send(&packet) {
                 tracing::debug!(%error, "the transport did not take a packet");
                 return;
             }
@@ -229,8 +234,8 @@ impl Publications {
     }
 
     /// Whether nothing waits, here or in the transport.
-    pub(super) fn is_flushed(&self, peer: &Peer) -> bool {
-        self.outbox.is_empty() && peer.buffered_amount(Channel::DataTrack) == 0
+    pub(super) fn is_flushed(&self, connections: &Connections) -> bool {
+        self.outbox.is_empty() && connections.buffered_amount() == 0
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {

@@ -4,6 +4,7 @@
 mod encryption;
 mod frames;
 mod joining;
+mod layouts;
 mod leaving;
 mod schemas;
 mod tracks;
