@@ -179,9 +179,8 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHan
         let mut all = std::mem::zeroed::<libc::sigset_t>();
         let mut before = std::mem::zeroed::<libc::sigset_t>();
         libc::sigfillset(&raw mut all);
-        // Faults of the code that runs must stay visible.
-        for fault in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGABRT] {
-            libc::sigdelset(&raw mut all, fault);
+        for signal in LEFT_OPEN {
+            libc::sigdelset(&raw mut all, signal);
         }
         let blocked = libc::pthread_sigmask(libc::SIG_BLOCK, &raw const all, &raw mut before) == 0;
         let thread = thread::Builder::new().name(name.to_owned()).spawn(body);
@@ -191,3 +190,7 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHan
         thread
     }
 }
+
+/// As for the room's thread: faults of the code that runs must stay visible, and the thread to a profiler.
+const LEFT_OPEN: [libc::c_int; 6] =
+    [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGPROF];

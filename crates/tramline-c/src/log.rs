@@ -58,7 +58,8 @@ pub type tramline_log_callback = Option<
     ),
 >;
 
-/// Hands messages of at least `level` (one of `tramline_log_level`) to `callback`, for the whole process. A null callback ends that.
+/// Hands messages of at least `level` (one of `tramline_log_level`) to `callback`, for the whole process. A null callback ends that. Libraries below
+/// this one are heard from `TRAMLINE_LOG_WARN` on.
 ///
 /// When this returns, a callback that was set before does not run any more and will not again, except that a callback which calls this itself
 /// runs to its end. A child of `fork` begins without a callback.
@@ -146,7 +147,12 @@ impl Subscriber for ToCallback {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && number(*metadata.level()) as i32 >= LEVEL.load(Ordering::Relaxed)
+        let level = number(*metadata.level()) as i32;
+        // What a library below has to say about its own works is of no use to a host, unless something is wrong.
+        let is_ours = metadata.target().starts_with("tramline");
+        metadata.is_event()
+            && level >= LEVEL.load(Ordering::Relaxed)
+            && (is_ours || level >= TRAMLINE_LOG_WARN as i32)
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {

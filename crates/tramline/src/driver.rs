@@ -435,8 +435,9 @@ impl Driver {
                 self.members.handle_track_published(&publisher, track)
             }
             Event::TrackUnpublished { track, .. } => {
-                self.subscriptions.handle_unpublished(&track.sid);
+                // In this order: whoever sees the end of a stream finds its track unpublished.
                 self.members.handle_track_unpublished(&track.sid);
+                self.subscriptions.handle_unpublished(&track.sid);
             }
             Event::Published { handle, track } => self.publications.handle_published(handle, track),
             Event::PublishFailed { handle, error } => self.publications.handle_failed(handle, error),
