@@ -42,35 +42,72 @@ static const char *program(void) {
     return path;
 }
 
-server server_start(void) {
+static const char *sources(void) {
+    const char *path = getenv("TRAMLINE_C_TESTS");
+    CHECK(path != NULL && "TRAMLINE_C_TESTS is the folder of these sources");
+    return path;
+}
+
+/* Starts a program that ends with this one; its stdout, up to the first line's end, goes into `line`. */
+static pid_t start(char *const argv[], char *line, size_t size) {
     int ends[2];
     CHECK(pipe(ends) == 0);
-    server server;
-    server.pid = fork();
-    CHECK(server.pid >= 0);
-    if (server.pid == 0) {
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
         /* Not even a test that fails leaves it behind. */
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         dup2(ends[1], STDOUT_FILENO);
         close(ends[0]);
         close(ends[1]);
-        execl(program(), "tramline", "serve", "--dev", "--port", "0", "--json", "--log", "off", (char *)NULL);
+        execvp(argv[0], argv);
         _exit(127);
     }
     close(ends[1]);
-    char line[8192];
     size_t len = 0;
-    while (len + 1 < sizeof line && memchr(line, '\n', len) == NULL) {
-        ssize_t got = read(ends[0], line + len, sizeof line - 1 - len);
-        CHECK(got > 0 && "the server starts and prints its address");
+    while (len + 1 < size && memchr(line, '\n', len) == NULL) {
+        ssize_t got = read(ends[0], line + len, size - 1 - len);
+        CHECK(got > 0 && "the program starts and says so");
         len += (size_t)got;
     }
     line[len] = 0;
     close(ends[0]);
+    return pid;
+}
+
+server server_start(void) {
+    char line[8192];
+    server server;
+    char *argv[] = {(char *)program(), "serve", "--dev", "--port", "0", "--json", "--log", "off", NULL};
+    server.pid = start(argv, line, sizeof line);
     const char *url = strstr(line, "\"url\":\"");
     CHECK(url != NULL);
     CHECK(sscanf(url, "\"url\":\"%127[^\"]", server.url) == 1);
     return server;
+}
+
+server tls_proxy_start(void) {
+    char line[64], script[512], certificate[512];
+    const char *port = strrchr(shared_server.url, ':');
+    CHECK(port != NULL);
+    snprintf(script, sizeof script, "%s/tls_proxy.py", sources());
+    snprintf(certificate, sizeof certificate, "%s/tls/server.pem", sources());
+    char *argv[] = {"python3", script, certificate, (char *)port + 1, NULL};
+    server proxy;
+    proxy.pid = start(argv, line, sizeof line);
+    snprintf(proxy.url, sizeof proxy.url, "wss://localhost:%d", atoi(line));
+    return proxy;
+}
+
+char *read_file(const char *name) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", sources(), name);
+    FILE *file = fopen(path, "r");
+    CHECK(file != NULL);
+    char *text = calloc(1, 65536);
+    CHECK(text != NULL && fread(text, 1, 65535, file) > 0);
+    fclose(file);
+    return text;
 }
 
 void server_kill(server *server) {

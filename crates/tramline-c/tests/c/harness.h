@@ -32,6 +32,10 @@ typedef struct server {
 extern server shared_server;
 
 server server_start(void);
+/* TLS in front of the shared server, with a certificate of the root `tls/ca.pem`. */
+server tls_proxy_start(void);
+/* A file beside these sources; the caller frees its text. */
+char *read_file(const char *name);
 /* At once, as a crash would. */
 void server_kill(server *server);
 
