@@ -90,6 +90,7 @@ impl Publications {
             let _ = reply.send(Err(PublishError::Disconnected));
             return;
         }
+        self.end_named(now, session, &options.name);
         let mut track = TrackOptions::named(options.name.as_str());
         track.frame_encoding.clone_from(&options.frame_encoding);
         track.schema.clone_from(&options.schema);
@@ -167,6 +168,19 @@ impl Publications {
             self.outbox.mark_ready(published.key);
             self.ending.push(Ending { handle, deadline: now + FLUSH_TIMEOUT });
         }
+    }
+
+    /// Ends the flushing of a track whose name is wanted again: the server would refuse the new one as a duplicate.
+    fn end_named(&mut self, now: Instant, session: &mut Session, name: &str) {
+        let published = &self.published;
+        self.ending.retain(|ending| {
+            let has_name =
+                published.get(&ending.handle).is_some_and(|published| published.track.info.name() == name);
+            if has_name {
+                session.unpublish(now, ending.handle);
+            }
+            !has_name
+        });
     }
 
     /// Tells the server of ended tracks whose packets have arrived, or had their time to.
