@@ -103,9 +103,7 @@ class FrameReader : public std::enable_shared_from_this<FrameReader> {
     while (const auto stream = nextStream()) {
       DataTrackFrame frame;
       while (stream->read(frame)) call(frame);
-      if (const auto error = stream->terminalError()) {
-        log(LogLevel::Error, "data track " + track_name_ + " of " + identity_ + ": " + error->message);
-      }
+      if (const auto error = stream->terminalError()) log(levelOfFailure(), about(error->message));
     }
   }
 
@@ -117,14 +115,18 @@ class FrameReader : public std::enable_shared_from_this<FrameReader> {
       stream_.reset();
       changed_.wait(lock, [this] { return is_stopped_ || next_; });
       if (is_stopped_) return nullptr;
-      const auto track = std::move(next_);
+      track_ = std::move(next_);
       next_.reset();
       // Does not wait for anything, and under the lock nobody misses the stream that is to be closed.
-      auto subscribed = track->subscribe();
+      auto subscribed = track_->subscribe();
       if (subscribed) return stream_ = std::move(subscribed).value();
-      problem = "data track " + track_name_ + " of " + identity_ + ": " + subscribed.error().message;
+      problem = about(subscribed.error().message);
     }
   }
+
+  /// A track that went while it was being subscribed to is an ordinary end.
+  LogLevel levelOfFailure() const { return track_->isPublished() ? LogLevel::Error : LogLevel::Debug; }
+  std::string about(const std::string& what) const { return "data track " + track_name_ + " of " + identity_ + ": " + what; }
 
   void call(const DataTrackFrame& frame) noexcept {
     std::unique_lock lock(mutex_);
@@ -150,6 +152,8 @@ class FrameReader : public std::enable_shared_from_this<FrameReader> {
   bool is_stopped_ = false;
   std::shared_ptr<RemoteDataTrack> next_;
   std::shared_ptr<DataTrackStream> stream_;
+  /// What is read; only on the thread.
+  std::shared_ptr<RemoteDataTrack> track_;
   std::thread thread_;
 };
 

@@ -42,6 +42,10 @@ PublishResult LocalParticipant::publishDataTrack(const DataTrackPublishOptions& 
   if (!room) {
     return PublishResult::failure(PublishDataTrackError{PublishDataTrackErrorCode::DISCONNECTED, "the session has ended; connect again and publish then"});
   }
+  if (options.schema || options.frame_encoding) {
+    // Better than a track whose frames nobody knows how to read.
+    return PublishResult::failure(PublishDataTrackError{PublishDataTrackErrorCode::INTERNAL, "this version cannot publish a schema or a frame encoding; leave both unset"});
+  }
   tramline_publish_options below{};
   tramline_publish_options_defaults(&below, sizeof below);
   below.name = internal::borrow(options.name);

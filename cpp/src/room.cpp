@@ -1,5 +1,7 @@
 #include <livekit/room.h>
 
+#include <limits>
+#include <stdexcept>
 #include <utility>
 
 #include "process.h"
@@ -43,10 +45,22 @@ std::vector<std::weak_ptr<RemoteParticipant>> Room::remoteParticipants() const {
   return session ? session->remotes() : std::vector<std::weak_ptr<RemoteParticipant>>();
 }
 
+std::future<SessionStats> Room::getStats() const {
+  const auto session = core_->session();
+  auto stats = session ? session->stats() : std::nullopt;
+  if (!stats) throw std::runtime_error("Room::getStats(): the room is not connected");
+  std::promise<SessionStats> promise;
+  promise.set_value(std::move(*stats));
+  return promise.get_future();
+}
+
 DataFrameCallbackId Room::addOnDataFrameCallback(const std::string& participant_identity, const std::string& track_name, DataFrameCallback callback) {
+  if (core_->isForked()) return std::numeric_limits<DataFrameCallbackId>::max();
   return core_->frames().add(participant_identity, track_name, std::move(callback));
 }
 
-void Room::removeOnDataFrameCallback(DataFrameCallbackId id) { core_->frames().remove(id); }
+void Room::removeOnDataFrameCallback(DataFrameCallbackId id) {
+  if (!core_->isForked()) core_->frames().remove(id);
+}
 
 }  // namespace livekit

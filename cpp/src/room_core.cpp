@@ -29,19 +29,20 @@ RoomCore::RoomCore(Room& room) : process_(getpid()), room_(&room) {}
 
 bool RoomCore::connect(const std::string& url, const std::string& token, const RoomOptions& options) {
   const TraceSpan span("livekit.room", "connect");
+  if (isForked()) {
+    log(LogLevel::Error, "cannot connect: the room was made before a fork; make one in this process");
+    return false;
+  }
   const std::uint64_t run = currentRun();
-  const char* cannot = nullptr;
-  if (run == 0) cannot = "call livekit::initialize() first";
-  if (isForked()) cannot = "the room was made before a fork; make one in this process";
   {
     const std::lock_guard lock(mutex_);
     if (state_ != ConnectionState::Disconnected) {
       throw std::runtime_error("Room::connect(): the room is connected, or being connected; disconnect() it first");
     }
-    if (!cannot) state_ = ConnectionState::Reconnecting;
+    if (run != 0) state_ = ConnectionState::Reconnecting;
   }
-  if (cannot) {
-    log(LogLevel::Error, std::string("cannot connect: ") + cannot);
+  if (run == 0) {
+    log(LogLevel::Error, "cannot connect: call livekit::initialize() first");
     return false;
   }
   std::shared_ptr<Session> session;
@@ -123,6 +124,7 @@ void RoomCore::close() {
 bool RoomCore::isForked() const { return getpid() != process_; }
 
 void RoomCore::setDelegate(RoomDelegate* delegate) {
+  if (isForked()) return;
   {
     const std::lock_guard lock(mutex_);
     delegate_ = delegate;
@@ -131,6 +133,7 @@ void RoomCore::setDelegate(RoomDelegate* delegate) {
 }
 
 RoomInfoData RoomCore::info() const {
+  if (isForked()) return {};
   std::shared_ptr<Session> session;
   {
     const std::lock_guard lock(mutex_);
@@ -140,11 +143,13 @@ RoomInfoData RoomCore::info() const {
 }
 
 ConnectionState RoomCore::state() const {
+  if (isForked()) return ConnectionState::Disconnected;
   const std::lock_guard lock(mutex_);
   return state_;
 }
 
 std::shared_ptr<Session> RoomCore::session() const {
+  if (isForked()) return nullptr;
   const std::lock_guard lock(mutex_);
   return session_;
 }

@@ -1,5 +1,6 @@
 #include "session.h"
 
+#include <chrono>
 #include <unordered_map>
 #include <utility>
 
@@ -127,6 +128,24 @@ RoomInfoData Session::info() const {
   info.metadata = ask<tramline_room>(tramline_room_metadata, room.get());
   info.num_participants = tramline_room_num_participants(room.get());
   return info;
+}
+
+std::optional<SessionStats> Session::stats() const {
+  tramline_room_stats counted{};
+  counted.struct_size = sizeof counted;
+  const auto room = handle_->lock();
+  if (!room || tramline_room_read_stats(room.get(), &counted) != TRAMLINE_OK) return std::nullopt;
+  using namespace std::chrono;
+  const std::int64_t now = duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
+  constexpr double kMicrosecondsPerSecond = 1e6;
+
+  const RtcTransportStats transport{{"transport", now},
+                                    {counted.datagrams_sent, counted.datagrams_received, counted.bytes_sent, counted.bytes_received}};
+  const RtcDataChannelStats channels{{"data-channels", now},
+                                     {static_cast<std::uint32_t>(counted.messages_sent), static_cast<std::uint32_t>(counted.messages_received)}};
+  const RtcCandidatePairStats pair{{"candidate-pair", now},
+                                   {static_cast<double>(counted.round_trip_us) / kMicrosecondsPerSecond, static_cast<std::uint32_t>(counted.send_drops)}};
+  return SessionStats{{{transport}, {channels}, {pair}}, {}};
 }
 
 std::shared_ptr<LocalParticipant> Session::local() const {

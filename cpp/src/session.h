@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -11,6 +12,7 @@
 #include <livekit/local_participant.h>
 #include <livekit/remote_participant.h>
 #include <livekit/room_event_types.h>
+#include <livekit/stats.h>
 #include <tramline.h>
 
 #include "room_handle.h"
@@ -38,6 +40,8 @@ class Session : public std::enable_shared_from_this<Session> {
   void join();
 
   RoomInfoData info() const;
+  /// Empty once the session has ended.
+  std::optional<SessionStats> stats() const;
   std::shared_ptr<LocalParticipant> local() const;
   std::shared_ptr<RemoteParticipant> remote(const std::string& identity) const;
   std::vector<std::weak_ptr<RemoteParticipant>> remotes() const;

@@ -7,12 +7,11 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-extern char** environ;
 
 namespace testing_server {
 namespace {
@@ -56,22 +55,25 @@ const testing::Environment* const g_environment = testing::AddGlobalTestEnvironm
 
 Extra startServer() {
   int fds[2];
-  if (pipe(fds) != 0) throw std::runtime_error("no pipe");
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, fds[1], STDOUT_FILENO);
-  posix_spawn_file_actions_addclose(&actions, fds[0]);
-  posix_spawn_file_actions_addclose(&actions, fds[1]);
+  if (pipe2(fds, O_CLOEXEC) != 0) throw std::runtime_error("no pipe");
   std::string words[] = {program(), "--log", "warn", "serve", "--dev", "--port", "0", "--bind", "127.0.0.1", "--json"};
   char* argv[std::size(words) + 1] = {};
   for (std::size_t i = 0; i < std::size(words); ++i) argv[i] = words[i].data();
   Extra server;
-  const int failed = posix_spawn(&server.pid, argv[0], &actions, nullptr, argv, environ);
-  posix_spawn_file_actions_destroy(&actions);
+  server.pid = fork();
+  if (server.pid == 0) {
+    // It goes with the tests, whichever way they end.
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    dup2(fds[1], STDOUT_FILENO);
+    execv(argv[0], argv);
+    _exit(127);
+  }
   close(fds[1]);
-  if (failed != 0) throw std::runtime_error("cannot start " + words[0] + "; build it with `cargo build`, or name it in TRAMLINE_BIN");
+  if (server.pid < 0) throw std::runtime_error("no process for a server");
+  const std::string said = readLine(fds[0]);
+  if (said.empty()) throw std::runtime_error("cannot start " + words[0] + "; build it with `cargo build`, or name it in TRAMLINE_BIN");
   // Left open: the server would not like to write into nothing.
-  server.url = field(readLine(fds[0]), "url");
+  server.url = field(said, "url");
   return server;
 }
 

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <thread>
 #include <type_traits>
+#include <variant>
 
 #include "support.h"
 
@@ -276,6 +277,60 @@ TEST_F(DataTrack, DroppingTheLastPointerUnpublishes) {
   other.reset();
   EXPECT_TRUE(desk.events.sees("unpublished " + remote->info().sid));
   EXPECT_FALSE(remote->isPublished());
+}
+
+/// Messages that a client's data channels have received.
+std::uint32_t messagesReceived(Client& client) {
+  for (const auto& one : client.room.getStats().get().publisher_stats) {
+    if (const auto* channels = std::get_if<RtcDataChannelStats>(&one.stats)) return channels->dc.messages_received;
+  }
+  ADD_FAILURE() << "no statistics of data channels";
+  return 0;
+}
+
+TEST_F(DataTrack, DroppingTheLastSubscriptionUnsubscribesFromTheServer) {
+  const auto room = testing_server::freshRoom();
+  Client robot(room, "robot");
+  Client desk(room, "desk");
+  const auto video = robot.publish("video");
+  const auto clock = robot.publish("clock");
+  const auto remote = desk.events.track("video");
+  auto one = subscribeTo(*remote);
+  auto two = subscribeTo(*remote);
+  const auto ticks = subscribeTo(*desk.events.track("clock"));
+  warmUp(video, *one);
+  warmUp(clock, *ticks);
+
+  // Pushes both, and returns how many messages came until the clock's, in a window of 20.
+  std::uint64_t stamp = 0;
+  const auto messagesInAWindow = [&] {
+    const std::uint32_t before = messagesReceived(desk);
+    for (int i = 0; i < 20; ++i) {
+      EXPECT_TRUE(video->tryPush(bytes("picture")));
+      EXPECT_TRUE(clock->tryPush(bytes("tick"), ++stamp));
+      DataTrackFrame frame;
+      do {
+        EXPECT_TRUE(ticks->read(frame));
+      } while (frame.user_timestamp != stamp);
+    }
+    return messagesReceived(desk) - before;
+  };
+
+  // One of two goes: the other one still gets everything.
+  one.reset();
+  DataTrackFrame frame;
+  EXPECT_GT(messagesInAWindow(), 30U);
+  EXPECT_TRUE(readNext(*two, frame));
+
+  // The last one goes: the server stops sending. The request needs a moment, during which the windows are fuller.
+  two.reset();
+  int windows = 0;
+  while (messagesInAWindow() > 20 && windows < 1000) ++windows;
+  EXPECT_LT(windows, 1000) << "the server still sends frames that nobody reads";
+
+  // And it can be had again.
+  const auto again = subscribeTo(*remote);
+  warmUp(video, *again);
 }
 
 TEST_F(DataTrack, UnpublishingEndsTheStreamsWithoutAnError) {

@@ -13,6 +13,7 @@
 #include <livekit/room.h>
 #include <livekit/room_delegate.h>
 #include <livekit/room_event_types.h>
+#include <livekit/stats.h>
 #include <livekit/tracing.h>
 #include <livekit/visibility.h>
 

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +17,7 @@
 #include <livekit/remote_participant.h>
 #include <livekit/room_delegate.h>
 #include <livekit/room_event_types.h>
+#include <livekit/stats.h>
 #include <livekit/visibility.h>
 
 namespace livekit {
@@ -82,6 +84,10 @@ class LIVEKIT_API Room {
   std::weak_ptr<RemoteParticipant> remoteParticipant(const std::string& identity) const;
   /// The other participants, as they are now.
   std::vector<std::weak_ptr<RemoteParticipant>> remoteParticipants() const;
+
+  /// What the connection has counted. The future is ready.
+  /// @throws std::runtime_error when the room is not connected.
+  std::future<SessionStats> getStats() const;
 
   /// Subscribes to the track `track_name` of the participant `participant_identity` whenever it is published, and hands its frames to `callback`,
   /// on a thread of its own. Before or after the track is there, and across sessions. At most 20 at once get frames.
