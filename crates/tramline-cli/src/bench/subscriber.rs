@@ -69,7 +69,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn read_all(mut self, frames: usize) -> Result<Arrived, Error> {
+    fn read_all(self, frames: usize) -> Result<Arrived, Error> {
         let cpu_before = thread_cpu_time();
         let mut seen = vec![false; frames];
         let mut latencies = Vec::with_capacity(frames);

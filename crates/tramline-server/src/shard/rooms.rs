@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tramline_core::forward::PeerKey;
 use tramline_core::leave::{DisconnectReason, LeaveAction};
 use tramline_core::room::{Claims, Output, Room, RoomConfig, RoomCounters, TransportCommand, TransportEnd};
-use tramline_transport::{Peer, PeerConfig, SdpError};
+use tramline_transport::{LocalCandidate, Peer, PeerConfig, SdpError};
 
 use super::Shard;
 use super::timers::{Timer, Timers};
@@ -191,11 +191,20 @@ impl Shard {
     fn handle_offer(&mut self, now: Instant, peer: PeerKey, sdp: &str, id: u32) {
         let answered = self.answer_offer(now, peer, sdp);
         match answered {
-            Ok(sdp) => {
+            Ok(Answer { sdp, candidates }) => {
                 // Clients take the answer by the id of their offer.
                 let r#type = "answer".to_owned();
                 let answer = proto::SessionDescription { r#type, sdp, id, ..Default::default() };
                 self.send(now, peer, Response::Answer(answer));
+                let count = candidates.len();
+                for (index, candidate) in candidates.into_iter().enumerate() {
+                    let trickle = proto::TrickleRequest {
+                        candidate_init: candidate_init(&candidate),
+                        target: proto::SignalTarget::Publisher as i32,
+                        r#final: index + 1 == count,
+                    };
+                    self.send(now, peer, Response::Trickle(trickle));
+                }
                 self.peers.touch(peer);
             }
             Err(error) => {
@@ -214,12 +223,14 @@ impl Shard {
         }
     }
 
-    fn answer_offer(&mut self, now: Instant, peer: PeerKey, sdp: &str) -> Result<String, OfferError> {
+    /// The first answer has no candidates in it; they are trickled behind it. Chromium with candidates in hand may connect
+    /// while it still works on the answer, and then never notices that it did.
+    fn answer_offer(&mut self, now: Instant, peer: PeerKey, sdp: &str) -> Result<Answer, OfferError> {
         let certificate = self.certificate.clone();
         let entry = self.peers.at(peer).ok_or(OfferError::Gone)?;
         if let Some(transport) = &mut entry.transport {
             transport.handle_offer(now, sdp)?;
-            return Ok(transport.answer());
+            return Ok(Answer { sdp: transport.answer(), candidates: Vec::new() });
         }
         let mut config = PeerConfig::new(certificate, tramline_net::random::bytes()?);
         config.negotiated_channels = entry.protocol >= NEGOTIATED_CHANNELS_SINCE;
@@ -245,12 +256,13 @@ impl Shard {
             };
             self.node_ips.iter().filter_map(|ip| self.sockets.addr_of(*ip).or_else(|| port(*ip))).collect()
         };
+        let sdp = transport.answer();
         addresses.into_iter().for_each(|addr| transport.add_local_candidate(addr));
-        let answer = transport.answer();
+        let candidates = transport.local_candidates();
         if let Some(entry) = self.peers.at(peer) {
             entry.transport = Some(transport);
         }
-        Ok(answer)
+        Ok(Answer { sdp, candidates })
     }
 
     fn handle_candidate(&mut self, peer: PeerKey, candidate_init: &str) {
@@ -295,6 +307,19 @@ impl Shard {
             transport.poll_transmit(now, &mut self.transmits);
         }
     }
+}
+
+/// What an offer is answered with.
+struct Answer {
+    sdp: String,
+    /// To be trickled behind the answer.
+    candidates: Vec<LocalCandidate>,
+}
+
+/// An `RTCIceCandidateInit`. LiveKit's Rust client insists on all three members.
+fn candidate_init(candidate: &LocalCandidate) -> String {
+    let LocalCandidate { candidate, mid, mline_index } = candidate;
+    serde_json::json!({ "candidate": candidate, "sdpMid": mid, "sdpMLineIndex": mline_index }).to_string()
 }
 
 /// Why an offer was not answered.
