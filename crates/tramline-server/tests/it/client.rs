@@ -177,6 +177,12 @@ impl Client {
                     assert_eq!(id, 7, "the id of the offer");
                     self.peer.handle_answer(now, &sdp).expect("an answer");
                 }
+                Output::Transport(TransportCommand::Candidate { candidate_init, .. }) => {
+                    let init: serde_json::Value = serde_json::from_str(&candidate_init).expect("JSON");
+                    assert!(init["sdpMid"].is_string() && init["sdpMLineIndex"].is_u64(), "{init}");
+                    let candidate = init["candidate"].as_str().expect("a candidate");
+                    self.peer.handle_candidate(candidate).expect("a good candidate");
+                }
                 Output::Transport(_) => {}
                 Output::Event(event) => self.events.push_back(event),
             }
