@@ -209,23 +209,3 @@ fn descriptions_at_the_wrong_time_are_refused() {
     assert_eq!(link.server.answer(), "", "who offers answers nothing");
     assert!(tramline_transport::Peer::client_answering(client_config(1), now, "v=0").is_err());
 }
-
-#[test]
-fn a_client_that_answers_connects_over_a_bad_network() {
-    run_seeds(20, |seed| {
-        let setup = Setup {
-            seed,
-            negotiated: false,
-            server_active: seed % 4 >= 2,
-            offerer: if seed % 2 == 0 { Offerer::Server } else { Offerer::FullServer },
-            conditions: Conditions {
-                loss: 0.15,
-                duplicate: 0.1,
-                delay: Duration::from_millis(10),
-                jitter: Duration::from_millis(20),
-            },
-            ..Setup::default()
-        };
-        Link::connected(&setup);
-    });
-}
