@@ -10,6 +10,7 @@ mod unused;
 
 use std::time::Duration;
 
+use crate::library;
 use crate::metadata::Metadata;
 use crate::stage::{self, Report};
 
@@ -29,6 +30,7 @@ pub(crate) fn stages(report: &mut Report) {
         stage::run(&mut stage::cargo(&["fmt", "--all", "--check"]), BUILD_LIMIT, |_| {})
     });
     report.stage("check repository", || verdict(repository::check()?));
+    report.stage("check C header", library::check_header);
     if let Some(metadata) = report.stage("check lock file", Metadata::load) {
         report.stage("check boundaries", || verdict(boundary::check(&metadata)?));
         report.stage("check MSRV", || verdict(msrv::check(&metadata)));

@@ -27,7 +27,8 @@
 // Threads. Every function may be called on any thread, and on the same handle at the same time, with one exception: when a handle is freed, no
 //   other call with it may begin or be running, except those that wait (reads, polls, pushes with a time-out), which return then.
 //   Each room has a thread of its own, `tramline-room`, and one for its callback, `tramline-event`; while a name is looked up there may be
-//   a `tramline-dns`. They take no signals, and no signal disposition of the process is touched: SIGPIPE may stay as it is.
+//   a `tramline-dns`. They block all signals but the processor's faults and SIGPROF, and no signal disposition of the process is touched:
+//   SIGPIPE may stay as it is.
 //
 // Callbacks run on the threads that their types name. They must not throw and must not leave by longjmp.
 //
@@ -70,6 +71,8 @@ enum tramline_status
     TRAMLINE_ENDED = 3,
     /// This side has closed it.
     TRAMLINE_CLOSED = 4,
+    /// No frame came for as long as `deadline_ms` in the options of the stream says; told once for each silence.
+    TRAMLINE_DEADLINE_MISSED = 5,
     /// A pointer that must not be null is.
     TRAMLINE_ERR_NULL = 10,
     /// An argument, or a field of a struct, is out of its range.
@@ -126,6 +129,8 @@ enum tramline_status
     TRAMLINE_ERR_PUSH_INTERNAL = 204,
     /// The frame is larger than any receiver takes, or than the whole queue. LiveKit's number for it is 4, internal.
     TRAMLINE_ERR_PUSH_TOO_LARGE = 250,
+    /// The track is encrypted and there is no key to encrypt with. LiveKit's number for it is 4, internal.
+    TRAMLINE_ERR_PUSH_NO_KEY = 251,
     /// The subscription failed for a reason that has no number.
     TRAMLINE_ERR_SUBSCRIBE_UNKNOWN = 300,
     /// LiveKit's number for a bad handle; here that is `TRAMLINE_ERR_NULL`.
@@ -168,6 +173,34 @@ enum tramline_status
     TRAMLINE_ERR_CONNECT_TIMEOUT = 412,
     /// This machine gave no thread, socket or randomness.
     TRAMLINE_ERR_CONNECT_LOCAL = 413,
+    /// The name or the definition of the schema is empty or too long.
+    TRAMLINE_ERR_SCHEMA_INVALID = 500,
+    /// The participant is not there, or has not stored this schema.
+    TRAMLINE_ERR_SCHEMA_NOT_FOUND = 501,
+    /// The server stores no schemas; tracks that name one work all the same.
+    TRAMLINE_ERR_SCHEMA_NOT_AVAILABLE = 502,
+    /// The schemas of this participant are longer than the server takes.
+    TRAMLINE_ERR_SCHEMA_LIMIT_REACHED = 503,
+    /// The server refused for another reason.
+    TRAMLINE_ERR_SCHEMA_REFUSED = 504,
+    /// The server did not answer in time.
+    TRAMLINE_ERR_SCHEMA_TIMEOUT = 505,
+    /// The session has ended.
+    TRAMLINE_ERR_SCHEMA_DISCONNECTED = 506,
+    /// What the server has stored is no text.
+    TRAMLINE_ERR_SCHEMA_MALFORMED = 507,
+    /// A value is too long, or empty: servers take an empty one for no change.
+    TRAMLINE_ERR_UPDATE_INVALID = 600,
+    /// The token does not allow it: it needs `canUpdateOwnMetadata`.
+    TRAMLINE_ERR_UPDATE_NOT_ALLOWED = 601,
+    /// Together with what was there it is longer than the server takes.
+    TRAMLINE_ERR_UPDATE_LIMIT_REACHED = 602,
+    /// The server refused for another reason.
+    TRAMLINE_ERR_UPDATE_REFUSED = 603,
+    /// The server did not answer in time.
+    TRAMLINE_ERR_UPDATE_TIMEOUT = 604,
+    /// The session has ended.
+    TRAMLINE_ERR_UPDATE_DISCONNECTED = 605,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -235,6 +268,18 @@ enum tramline_event_kind
     TRAMLINE_EVENT_EVENTS_LOST = 11,
     /// The session is over. Comes last. Sets `reason` and `detail`.
     TRAMLINE_EVENT_DISCONNECTED = 12,
+    /// A participant's data connection is up: what is sent from now on reaches it. Sets `participant`.
+    TRAMLINE_EVENT_PARTICIPANT_ACTIVE = 13,
+    /// Frames of an encrypted track cannot be decrypted and are dropped. Told once for each cause, and again when keys have changed. Sets `track`,
+    /// `detail`, and `reason` to the `tramline_drop_reason` that they are counted under.
+    TRAMLINE_EVENT_DECRYPTION_FAILED = 14,
+    /// The publisher of an encrypted track has moved on to a later key of its ratchet, and frames decrypt again. Sets `track`, `reason` to the
+    /// index of the key, and `count` to the steps.
+    TRAMLINE_EVENT_KEY_RATCHETED = 15,
+    /// Something else about the room changed, or only the number of participants: see `tramline_room_read_info`.
+    TRAMLINE_EVENT_ROOM_UPDATED = 16,
+    /// The server gave a later token, for joining again when this one has expired. Sets `value`.
+    TRAMLINE_EVENT_TOKEN_REFRESHED = 17,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -322,6 +367,60 @@ typedef int32_t tramline_drop_reason;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+/// How frames are serialised; LiveKit's numbers. Others are passed on as they are.
+enum tramline_frame_encoding
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /// Nothing is said about it.
+    TRAMLINE_FRAME_ENCODING_NONE = -1,
+    /// The application's own, which has a name.
+    TRAMLINE_FRAME_ENCODING_CUSTOM = -2,
+    /// Left open.
+    TRAMLINE_FRAME_ENCODING_UNSPECIFIED = 0,
+    /// ROS 1; needs a ROS 1 message schema.
+    TRAMLINE_FRAME_ENCODING_ROS1 = 1,
+    /// CDR; needs a schema in ROS 2 messages, ROS 2 IDL or OMG IDL.
+    TRAMLINE_FRAME_ENCODING_CDR = 2,
+    /// Protocol buffers; needs a schema in them.
+    TRAMLINE_FRAME_ENCODING_PROTOBUF = 3,
+    /// FlatBuffers; needs a schema in them.
+    TRAMLINE_FRAME_ENCODING_FLATBUFFER = 4,
+    /// CBOR; describes itself.
+    TRAMLINE_FRAME_ENCODING_CBOR = 5,
+    /// MessagePack; describes itself.
+    TRAMLINE_FRAME_ENCODING_MSGPACK = 6,
+    /// JSON; describes itself, or has a JSON schema.
+    TRAMLINE_FRAME_ENCODING_JSON = 7,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tramline_frame_encoding tramline_frame_encoding;
+#else
+typedef int32_t tramline_frame_encoding;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/// How keys are derived. Every participant of a room needs the same.
+enum tramline_key_derivation
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /// PBKDF2-HMAC-SHA-256 with 100,000 rounds, for passphrases; takes milliseconds for each key.
+    TRAMLINE_KEY_DERIVATION_PBKDF2 = 0,
+    /// HKDF-SHA-256, for keys that are random already; takes microseconds.
+    TRAMLINE_KEY_DERIVATION_HKDF = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tramline_key_derivation tramline_key_derivation;
+#else
+typedef int32_t tramline_key_derivation;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
 /// What a push does when the track's queue is full.
 enum tramline_on_full
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -341,8 +440,50 @@ typedef int32_t tramline_on_full;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+/// What a schema is written in; LiveKit's numbers. Others are passed on as they are.
+enum tramline_schema_encoding
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /// The application's own, which has a name.
+    TRAMLINE_SCHEMA_ENCODING_CUSTOM = -2,
+    /// Left open.
+    TRAMLINE_SCHEMA_ENCODING_UNSPECIFIED = 0,
+    /// Protocol buffers.
+    TRAMLINE_SCHEMA_ENCODING_PROTOBUF = 1,
+    /// FlatBuffers.
+    TRAMLINE_SCHEMA_ENCODING_FLATBUFFER = 2,
+    /// ROS 1 messages.
+    TRAMLINE_SCHEMA_ENCODING_ROS1_MSG = 3,
+    /// ROS 2 messages.
+    TRAMLINE_SCHEMA_ENCODING_ROS2_MSG = 4,
+    /// ROS 2 IDL.
+    TRAMLINE_SCHEMA_ENCODING_ROS2_IDL = 5,
+    /// OMG IDL.
+    TRAMLINE_SCHEMA_ENCODING_OMG_IDL = 6,
+    /// JSON Schema.
+    TRAMLINE_SCHEMA_ENCODING_JSON_SCHEMA = 7,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tramline_schema_encoding tramline_schema_encoding;
+#else
+typedef int32_t tramline_schema_encoding;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
 /// Keys and values of a participant, sorted by key.
 typedef struct tramline_attributes tramline_attributes;
+
+/// The keys of one or more rooms: set before or after they are joined, on any thread. A room keeps what it needs of them; the handle may be
+/// freed.
+///
+/// Every participant has a ring of numbered slots, and there is one more ring that all share. Whoever looks for a participant's key at an
+/// index gets its own one, or else the shared one. A local participant sends with the index that was set last, unless
+/// `tramline_keys_set_sender_index` says otherwise. To change keys without losing frames, set the new one at another index everywhere but at
+/// the sender, then at the sender.
+typedef struct tramline_keys tramline_keys;
 
 /// A data track that this participant publishes. All its functions may be called on any thread, at the same time.
 typedef struct tramline_local_track tramline_local_track;
@@ -386,6 +527,30 @@ typedef void (*tramline_log_callback)(void *user_data,
                                       const char *logger,
                                       const char *message);
 
+/// Bytes that belong to the caller, who frees them with `tramline_bytes_free`.
+typedef struct tramline_bytes {
+    /// The bytes; null when there are none.
+    const uint8_t *data;
+    /// How many.
+    size_t len;
+} tramline_bytes;
+
+/// What `tramline_keys` are made of. Take `tramline_key_options_defaults` and set what differs.
+typedef struct tramline_key_options {
+    /// `sizeof(tramline_key_options)`.
+    size_t struct_size;
+    /// The salt of the derivation and of the ratchet; null is LiveKit's, "LKFrameEncryptionKey".
+    const uint8_t *ratchet_salt;
+    /// Its length in bytes.
+    size_t ratchet_salt_len;
+    /// How many steps a sender's ratchet may be ahead of the key here, at most 16. Default 0: a frame that does not decrypt costs one attempt.
+    uint32_t ratchet_window;
+    /// Slots of each ring, at most 256; 0 is the default, 16.
+    uint32_t ring_size;
+    /// One of `tramline_key_derivation`. Default PBKDF2.
+    int32_t derivation;
+} tramline_key_options;
+
 /// UTF-8 text that belongs to somebody else: `len` bytes at `data`. As an argument `data` may be null when `len` is 0, and `len` may be
 /// `TRAMLINE_NUL_TERMINATED`. As a result `data` is never null, and lives as long as the function that gave it says.
 typedef struct tramline_str {
@@ -409,7 +574,32 @@ typedef struct tramline_room_options {
     struct tramline_str extra_roots_pem;
     /// Trust the roots of the operating system: 0 or 1. Default 1.
     uint8_t system_roots;
+    /// Whether one connection carries the data of both directions, as current servers know it: 0 or 1. Default 1; a server that does not know
+    /// it gets two all the same.
+    uint8_t single_peer_connection;
+    /// Keys for end-to-end encryption: with them, tracks are published encrypted, and encrypted ones can be read. Null for none.
+    const struct tramline_keys *keys;
 } tramline_room_options;
+
+/// What the server says about a room; some seconds old.
+typedef struct tramline_room_info {
+    /// `sizeof(tramline_room_info)`.
+    size_t struct_size;
+    /// When it was created, in milliseconds since 1970 by the server's clock.
+    int64_t created_at_ms;
+    /// How many participants there are.
+    uint32_t num_participants;
+    /// How many of them publish something.
+    uint32_t num_publishers;
+    /// How many there may be; 0 when there is no limit.
+    uint32_t max_participants;
+    /// Seconds that it stays when nobody has come yet.
+    uint32_t empty_timeout_s;
+    /// Seconds that it stays after the last participant has gone.
+    uint32_t departure_timeout_s;
+    /// Whether the server records it: 0 or 1.
+    uint8_t is_recorded;
+} tramline_room_info;
 
 /// One event. Everything that it points to belongs to it and is gone with it; clone a handle to keep it. What a kind does not set is null,
 /// empty or 0.
@@ -418,7 +608,7 @@ typedef struct tramline_event {
     size_t struct_size;
     /// What happened.
     tramline_event_kind kind;
-    /// LiveKit's `DisconnectReason`.
+    /// A number whose meaning the kind says; for the end of a session LiveKit's `DisconnectReason`.
     int32_t reason;
     /// Whom it is about.
     const struct tramline_participant *participant;
@@ -495,6 +685,30 @@ typedef struct tramline_permissions {
     uint8_t hidden;
 } tramline_permissions;
 
+/// A key and a value, to be set with `tramline_room_set_attributes`.
+typedef struct tramline_attribute {
+    /// The key.
+    struct tramline_str key;
+    /// The value; empty deletes the attribute.
+    struct tramline_str value;
+} tramline_attribute;
+
+/// An encoding: a number of `tramline_frame_encoding` or `tramline_schema_encoding`, and a name for the application's own.
+typedef struct tramline_encoding {
+    /// The number.
+    int32_t number;
+    /// The name, 1 to 32 bytes (at most 25 reach every client), when the number is that of a custom one; empty else.
+    struct tramline_str custom;
+} tramline_encoding;
+
+/// The name of a schema. The same name in another encoding is another schema.
+typedef struct tramline_schema_id {
+    /// 1 to 256 bytes; empty stands for no schema.
+    struct tramline_str name;
+    /// What it is written in: `tramline_schema_encoding`.
+    struct tramline_encoding encoding;
+} tramline_schema_id;
+
 /// What to publish, and how. Take `tramline_publish_options_defaults` and set at least `name`.
 typedef struct tramline_publish_options {
     /// `sizeof(tramline_publish_options)`.
@@ -510,6 +724,10 @@ typedef struct tramline_publish_options {
     size_t max_queued_frames;
     /// One of `tramline_on_full`; by default the oldest go.
     int32_t on_full;
+    /// How the frames are serialised; readers are told. By default nothing is said. It must go together with the schema.
+    struct tramline_encoding frame_encoding;
+    /// The schema of the frames; readers are told. By default none. See `tramline_room_define_schema`.
+    struct tramline_schema_id schema;
 } tramline_publish_options;
 
 /// One frame of a data track.
@@ -529,6 +747,11 @@ typedef struct tramline_frame {
     uint64_t user_timestamp;
     /// Whether there is a user timestamp: 0 or 1.
     uint8_t has_user_timestamp;
+    /// Which one of its publication a received frame was: the publisher counts from 0, and after 65,535 from 0 again. -1 in a frame of the caller's.
+    int32_t number;
+    /// How many frames are missing between a received frame and the one that the stream gave before: lost on the way, or dropped because nobody
+    /// read them in time.
+    uint32_t gap;
 } tramline_frame;
 
 /// What is known about a track. The texts live as long as the handle that they were asked of.
@@ -541,6 +764,10 @@ typedef struct tramline_track_info {
     struct tramline_str sid;
     /// Whether its frames are encrypted end to end: 0 or 1.
     uint8_t uses_e2ee;
+    /// How its frames are serialised, as the publisher says: `tramline_frame_encoding`.
+    struct tramline_encoding frame_encoding;
+    /// The schema of its frames, as the publisher says; without a name when it says nothing.
+    struct tramline_schema_id schema;
 } tramline_track_info;
 
 /// What happened to the frames of a local track, from the push to the transport.
@@ -575,6 +802,9 @@ typedef struct tramline_subscribe_options {
     size_t max_bytes;
     /// How long a frame may wait for the reader, in milliseconds. Default 100; negative keeps frames until there are too many.
     int64_t max_age_ms;
+    /// How long the track may be silent, in milliseconds: when no frame came for that long, a read returns `TRAMLINE_DEADLINE_MISSED`, once for
+    /// each silence. Default 0, never.
+    uint64_t deadline_ms;
 } tramline_subscribe_options;
 
 /// How the packets of a track become frames again, for all its streams.
@@ -645,13 +875,80 @@ const char *tramline_last_error(void);
 /// Frees a text. An empty one needs it not, and takes it.
 void tramline_string_free(struct tramline_string string);
 
-/// Hands messages of at least `level` (one of `tramline_log_level`) to `callback`, for the whole process. A null callback ends that.
+/// Hands messages of at least `level` (one of `tramline_log_level`) to `callback`, for the whole process. A null callback ends that. Libraries below
+/// this one are heard from `TRAMLINE_LOG_WARN` on.
 ///
 /// When this returns, a callback that was set before does not run any more and will not again, except that a callback which calls this itself
 /// runs to its end. A child of `fork` begins without a callback.
 tramline_status tramline_set_log_callback(tramline_log_callback callback,
                                           void *user_data,
                                           int32_t level);
+
+/// Frees bytes, and wipes them first. None need it not, and are taken.
+void tramline_bytes_free(struct tramline_bytes bytes);
+
+/// Fills `options` with the defaults. `struct_size` is `sizeof(tramline_key_options)`.
+tramline_status tramline_key_options_defaults(struct tramline_key_options *options,
+                                              size_t struct_size);
+
+/// Keys without a key. Null `options` are the defaults. Hand them to a room in its options, and set keys at any time.
+tramline_status tramline_keys_new(const struct tramline_key_options *options,
+                                  struct tramline_keys **keys);
+
+/// Sets the key that all participants share, at an index modulo the ring size; the next frames are sent with it.
+tramline_status tramline_keys_set_shared(const struct tramline_keys *keys,
+                                         const uint8_t *key,
+                                         size_t key_len,
+                                         uint32_t index);
+
+/// The shared key at an index as it was set, or what its ratchet has made of it; to be freed. `TRAMLINE_ERR_NOT_FOUND` when there is none.
+tramline_status tramline_keys_export_shared(const struct tramline_keys *keys,
+                                            uint32_t index,
+                                            struct tramline_bytes *key);
+
+/// Replaces the shared key at an index by the one that its ratchet makes of it, which is returned too; to be freed. Receivers follow when they do
+/// the same, or within their ratchet window. `TRAMLINE_ERR_NOT_FOUND` when there is none.
+tramline_status tramline_keys_ratchet_shared(const struct tramline_keys *keys,
+                                             uint32_t index,
+                                             struct tramline_bytes *key);
+
+/// Sets the key of one participant, the local one included, at an index modulo the ring size.
+tramline_status tramline_keys_set(const struct tramline_keys *keys,
+                                  const char *identity,
+                                  size_t identity_len,
+                                  const uint8_t *key,
+                                  size_t key_len,
+                                  uint32_t index);
+
+/// As `tramline_keys_export_shared`, for the key of one participant, or the shared one when it has none.
+tramline_status tramline_keys_export(const struct tramline_keys *keys,
+                                     const char *identity,
+                                     size_t identity_len,
+                                     uint32_t index,
+                                     struct tramline_bytes *key);
+
+/// As `tramline_keys_ratchet_shared`, for the key of one participant. When it was the shared one, it is so no more for this participant, until that is
+/// set anew.
+tramline_status tramline_keys_ratchet(const struct tramline_keys *keys,
+                                      const char *identity,
+                                      size_t identity_len,
+                                      uint32_t index,
+                                      struct tramline_bytes *key);
+
+/// Forgets all keys of a participant: it has the shared ones again, if any.
+tramline_status tramline_keys_remove(const struct tramline_keys *keys,
+                                     const char *identity,
+                                     size_t identity_len);
+
+/// Fixes the index that local participants send with, modulo the ring size; negative is the one that was set last.
+tramline_status tramline_keys_set_sender_index(const struct tramline_keys *keys,
+                                               int64_t index);
+
+/// Another handle to the same keys; null when `keys` is, or belongs to another process.
+struct tramline_keys *tramline_keys_clone(const struct tramline_keys *keys);
+
+/// Frees the handle; rooms keep the keys.
+void tramline_keys_free(struct tramline_keys *keys);
 
 /// Fills `options` with the defaults. `struct_size` is `sizeof(tramline_room_options)`.
 tramline_status tramline_room_options_defaults(struct tramline_room_options *options,
@@ -682,6 +979,10 @@ tramline_status tramline_room_name(const struct tramline_room *room, struct tram
 /// What the application stored with the room.
 tramline_status tramline_room_metadata(const struct tramline_room *room,
                                        struct tramline_string *metadata);
+
+/// What the server says about the room besides its name, sid and metadata.
+tramline_status tramline_room_read_info(const struct tramline_room *room,
+                                        struct tramline_room_info *info);
 
 /// How many participants the server counts; some seconds old. 0 when `room` is null.
 uint32_t tramline_room_num_participants(const struct tramline_room *room);
@@ -753,6 +1054,25 @@ tramline_participant_kind tramline_participant_kind_of(const struct tramline_par
 tramline_status tramline_participant_permissions(const struct tramline_participant *participant,
                                                  struct tramline_permissions *permissions);
 
+/// Why it left, as far as the server says: LiveKit's `DisconnectReason`; -1 while it is there, and for the one that this session is.
+int32_t tramline_participant_disconnect_reason(const struct tramline_participant *participant);
+
+/// Changes the name of the participant that this session is, 1 to 256 bytes, and waits for the server's answer. What `tramline_participant_name` says
+/// changes when the server tells everybody.
+tramline_status tramline_room_set_name(const struct tramline_room *room,
+                                       const char *name,
+                                       size_t name_len);
+
+/// As `tramline_room_set_name`, for the metadata: 1 byte to 512 KiB.
+tramline_status tramline_room_set_metadata(const struct tramline_room *room,
+                                           const char *metadata,
+                                           size_t metadata_len);
+
+/// As `tramline_room_set_name`, for attributes: those that are not named stay, an empty value deletes one. 64 KiB in all.
+tramline_status tramline_room_set_attributes(const struct tramline_room *room,
+                                             const struct tramline_attribute *attributes,
+                                             size_t count);
+
 /// The data tracks that another participant publishes, as they are now; to be freed. Empty for the one that this session is.
 tramline_status tramline_participant_data_tracks(const struct tramline_participant *participant,
                                                  struct tramline_remote_track_list **tracks);
@@ -798,6 +1118,21 @@ const struct tramline_remote_track *tramline_remote_track_list_at(const struct t
 
 /// Frees the list and its tracks.
 void tramline_remote_track_list_free(struct tramline_remote_track_list *list);
+
+/// Stores a schema's definition with the server, for those who read a track that names it, and waits for the answer. Define it before the track is
+/// published; the server forgets it when the participant leaves.
+tramline_status tramline_room_define_schema(const struct tramline_room *room,
+                                            const struct tramline_schema_id *schema,
+                                            const char *definition,
+                                            size_t definition_len);
+
+/// The definition of a schema that a participant has stored, which may be this one, to be freed with `tramline_string_free`. Waits for the
+/// answer.
+tramline_status tramline_room_fetch_schema(const struct tramline_room *room,
+                                           const struct tramline_schema_id *schema,
+                                           const char *publisher,
+                                           size_t publisher_len,
+                                           struct tramline_string *definition);
 
 /// Fills `options` with the defaults. `struct_size` is `sizeof(tramline_publish_options)`.
 tramline_status tramline_publish_options_defaults(struct tramline_publish_options *options,
@@ -903,7 +1238,7 @@ tramline_status tramline_stream_wait_subscribed(const struct tramline_stream *st
 
 /// The next frame, into `frame`, to be released with `tramline_frame_release`. Waits for it at most `timeout_ms`: negative is without end.
 ///
-/// `TRAMLINE_TIMED_OUT`, `TRAMLINE_ENDED` once the stream has ended and everything before has been read, `TRAMLINE_CLOSED` after a close, or why
+/// `TRAMLINE_TIMED_OUT`, `TRAMLINE_DEADLINE_MISSED` if the stream has a deadline, `TRAMLINE_ENDED` once the stream has ended and everything before has been read, `TRAMLINE_CLOSED` after a close, or why
 /// the subscription failed (`TRAMLINE_ERR_SUBSCRIBE_...`). `frame` is empty then.
 tramline_status tramline_stream_read(const struct tramline_stream *stream,
                                      int64_t timeout_ms,
@@ -912,6 +1247,15 @@ tramline_status tramline_stream_read(const struct tramline_stream *stream,
 /// The next frame if one is there now; `TRAMLINE_EMPTY` if not.
 tramline_status tramline_stream_try_read(const struct tramline_stream *stream,
                                          struct tramline_frame *frame);
+
+/// The newest frame, if it came within `max_age_ms`: what a control loop acts on, each time it comes round. Never waits; `TRAMLINE_EMPTY`, or
+/// `TRAMLINE_ENDED` once the stream has ended, is the moment to stop the machine.
+///
+/// The same frame is given again until a newer one has come or it is too old; `number` tells them apart. Older frames that were not read are dropped and
+/// counted as superseded, which is no gap.
+tramline_status tramline_stream_read_latest(const struct tramline_stream *stream,
+                                            uint64_t max_age_ms,
+                                            struct tramline_frame *frame);
 
 /// As many frames as are there, at most `capacity`, into `frames`; how many into `count`. Waits for the first one only, at most `timeout_ms`.
 /// `frames[0].struct_size` is read, and holds for all of them. Each one is to be released.

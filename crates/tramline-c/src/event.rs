@@ -6,7 +6,7 @@ use sdk::{Participant, RemoteDataTrack, RoomEvent};
 
 use crate::{
     error::guard, fork::Generation, handle::Owned, list::tramline_attributes,
-    participant::tramline_participant, remote_track::tramline_remote_track, text::tramline_str,
+    participant::tramline_participant, remote_track::tramline_remote_track, stats, text::tramline_str,
 };
 
 /// What happened. Later versions add kinds: ignore those that you do not know.
@@ -38,6 +38,18 @@ pub enum tramline_event_kind {
     TRAMLINE_EVENT_EVENTS_LOST = 11,
     /// The session is over. Comes last. Sets `reason` and `detail`.
     TRAMLINE_EVENT_DISCONNECTED = 12,
+    /// A participant's data connection is up: what is sent from now on reaches it. Sets `participant`.
+    TRAMLINE_EVENT_PARTICIPANT_ACTIVE = 13,
+    /// Frames of an encrypted track cannot be decrypted and are dropped. Told once for each cause, and again when keys have changed. Sets `track`,
+    /// `detail`, and `reason` to the `tramline_drop_reason` that they are counted under.
+    TRAMLINE_EVENT_DECRYPTION_FAILED = 14,
+    /// The publisher of an encrypted track has moved on to a later key of its ratchet, and frames decrypt again. Sets `track`, `reason` to the
+    /// index of the key, and `count` to the steps.
+    TRAMLINE_EVENT_KEY_RATCHETED = 15,
+    /// Something else about the room changed, or only the number of participants: see `tramline_room_read_info`.
+    TRAMLINE_EVENT_ROOM_UPDATED = 16,
+    /// The server gave a later token, for joining again when this one has expired. Sets `value`.
+    TRAMLINE_EVENT_TOKEN_REFRESHED = 17,
 }
 
 use tramline_event_kind::*;
@@ -51,7 +63,7 @@ pub struct tramline_event {
     pub struct_size: usize,
     /// What happened.
     pub kind: tramline_event_kind,
-    /// LiveKit's `DisconnectReason`.
+    /// A number whose meaning the kind says; for the end of a session LiveKit's `DisconnectReason`.
     pub reason: i32,
     /// Whom it is about.
     pub participant: *const tramline_participant,
@@ -117,6 +129,24 @@ impl Event {
                 this.view.kind = TRAMLINE_EVENT_LOCAL_TRACK_UNPUBLISHED;
                 this.local_track = Some(info);
             }
+            RoomEvent::ParticipantActive(participant) => {
+                this.about(TRAMLINE_EVENT_PARTICIPANT_ACTIVE, Participant::Remote(participant));
+            }
+            RoomEvent::DecryptionFailed { track, error } => {
+                this.track(TRAMLINE_EVENT_DECRYPTION_FAILED, track);
+                this.view.reason = stats::number(error.reason()) as i32;
+                this.detail(error.to_string());
+            }
+            RoomEvent::KeyRatcheted { track, index, steps } => {
+                this.track(TRAMLINE_EVENT_KEY_RATCHETED, track);
+                this.view.reason = index.into();
+                this.view.count = steps as u64;
+            }
+            RoomEvent::RoomUpdated => this.view.kind = TRAMLINE_EVENT_ROOM_UPDATED,
+            RoomEvent::TokenRefreshed { token } => {
+                this.view.kind = TRAMLINE_EVENT_TOKEN_REFRESHED;
+                this.change(String::new(), token.as_ref().to_owned());
+            }
             RoomEvent::RoomMetadataChanged { old_metadata, metadata } => {
                 this.view.kind = TRAMLINE_EVENT_ROOM_METADATA_CHANGED;
                 this.change(old_metadata, metadata);
@@ -128,9 +158,7 @@ impl Event {
             RoomEvent::Disconnected { reason, detail } => {
                 this.view.kind = TRAMLINE_EVENT_DISCONNECTED;
                 this.view.reason = reason.to_wire();
-                this.change(detail, String::new());
-                this.view.detail = this.view.old_value;
-                this.view.old_value = tramline_str::EMPTY;
+                this.detail(detail);
             }
             _ => return None,
         }
@@ -177,6 +205,11 @@ impl Event {
         self.texts = [old, new];
         self.view.old_value = tramline_str::of(&self.texts[0]);
         self.view.value = tramline_str::of(&self.texts[1]);
+    }
+
+    fn detail(&mut self, detail: String) {
+        self.texts = [detail, String::new()];
+        self.view.detail = tramline_str::of(&self.texts[0]);
     }
 
     /// Lets the view point to what the event owns.

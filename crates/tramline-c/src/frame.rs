@@ -33,6 +33,11 @@ pub struct tramline_frame {
     pub user_timestamp: u64,
     /// Whether there is a user timestamp: 0 or 1.
     pub has_user_timestamp: u8,
+    /// Which one of its publication a received frame was: the publisher counts from 0, and after 65,535 from 0 again. -1 in a frame of the caller's.
+    pub number: i32,
+    /// How many frames are missing between a received frame and the one that the stream gave before: lost on the way, or dropped because nobody
+    /// read them in time.
+    pub gap: u32,
 }
 
 // SAFETY: integers and pointers, `struct_size` first.
@@ -47,6 +52,8 @@ unsafe impl Extensible for tramline_frame {
             owner: ptr::null_mut(),
             user_timestamp: 0,
             has_user_timestamp: 0,
+            number: -1,
+            gap: 0,
         }
     }
 }
@@ -60,6 +67,8 @@ impl tramline_frame {
             len: payload.len(),
             user_timestamp: frame.user_timestamp().unwrap_or(0),
             has_user_timestamp: u8::from(frame.user_timestamp().is_some()),
+            number: frame.number().map_or(-1, i32::from),
+            gap: frame.gap(),
             // The bytes lie behind a pointer of the frame's: they stay where they are.
             owner: Box::into_raw(Box::new(tramline_payload(frame))),
             ..Self::defaults()

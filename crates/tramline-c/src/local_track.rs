@@ -9,6 +9,7 @@ use crate::{
     frame::tramline_frame,
     handle::{self, Out, Owned, handle},
     room::tramline_room,
+    schema::{tramline_encoding, tramline_schema_id},
     stats::tramline_local_track_stats,
     status::tramline_status,
     structs::{self, Extensible},
@@ -47,6 +48,10 @@ pub struct tramline_publish_options {
     pub max_queued_frames: usize,
     /// One of `tramline_on_full`; by default the oldest go.
     pub on_full: i32,
+    /// How the frames are serialised; readers are told. By default nothing is said. It must go together with the schema.
+    pub frame_encoding: tramline_encoding,
+    /// The schema of the frames; readers are told. By default none. See `tramline_room_define_schema`.
+    pub schema: tramline_schema_id,
 }
 
 // SAFETY: integers and a pointer, `struct_size` first.
@@ -61,6 +66,8 @@ unsafe impl Extensible for tramline_publish_options {
             max_queued_bytes: 0,
             max_queued_frames: 0,
             on_full: tramline_on_full::TRAMLINE_ON_FULL_EVICT_OLDEST as i32,
+            frame_encoding: tramline_encoding::NONE,
+            schema: tramline_schema_id::NONE,
         }
     }
 }
@@ -89,7 +96,16 @@ impl tramline_publish_options {
                 )));
             }
         };
-        Ok(options.with_on_full(on_full))
+        options = options.with_on_full(on_full);
+        // SAFETY: the same rule.
+        let (frame_encoding, schema) = unsafe { (self.frame_encoding.to_frames()?, self.schema.to_sdk()?) };
+        if let Some(frame_encoding) = frame_encoding {
+            options = options.with_frame_encoding(frame_encoding);
+        }
+        if let Some(schema) = schema {
+            options = options.with_schema(schema);
+        }
+        Ok(options)
     }
 }
 
@@ -110,6 +126,10 @@ pub struct tramline_track_info {
     pub sid: tramline_str,
     /// Whether its frames are encrypted end to end: 0 or 1.
     pub uses_e2ee: u8,
+    /// How its frames are serialised, as the publisher says: `tramline_frame_encoding`.
+    pub frame_encoding: tramline_encoding,
+    /// The schema of its frames, as the publisher says; without a name when it says nothing.
+    pub schema: tramline_schema_id,
 }
 
 // SAFETY: integers and pointers, `struct_size` first.
@@ -122,6 +142,8 @@ unsafe impl Extensible for tramline_track_info {
             name: tramline_str::EMPTY,
             sid: tramline_str::EMPTY,
             uses_e2ee: 0,
+            frame_encoding: tramline_encoding::NONE,
+            schema: tramline_schema_id::NONE,
         }
     }
 }
@@ -133,6 +155,8 @@ impl tramline_track_info {
             name: tramline_str::of(info.name()),
             sid: tramline_str::of(info.sid().as_str()),
             uses_e2ee: u8::from(info.uses_e2ee()),
+            frame_encoding: tramline_encoding::of_frames(info.frame_encoding()),
+            schema: tramline_schema_id::of(info.schema()),
             ..Self::defaults()
         }
     }

@@ -1,16 +1,17 @@
 //! Who is in the room.
 
-use std::{mem::size_of, ptr};
+use std::{collections::BTreeMap, ffi::c_char, mem::size_of, ptr};
 
-use sdk::{Participant, ParticipantKind, Permissions};
+use sdk::{Participant, ParticipantKind, Permissions, block_on};
 
 use crate::{
     error::{Failure, guard, guard_or},
     handle::{self, Out, Owned, handle},
     list::{tramline_attributes, tramline_remote_track_list},
+    room::tramline_room,
     status::tramline_status::{self, *},
     structs::{self, Extensible},
-    text::{tramline_str, tramline_string},
+    text::{self, tramline_str, tramline_string},
 };
 
 /// A participant: the one that this session is, or another one. What it says is the newest that is known, also after it has left.
@@ -198,6 +199,92 @@ pub unsafe extern "C" fn tramline_participant_permissions(
             let participant = handle::value(participant, "participant")?;
             structs::write(permissions, &tramline_permissions::of(participant.permissions()), "permissions")
         }
+    })
+}
+
+/// Why it left, as far as the server says: LiveKit's `DisconnectReason`; -1 while it is there, and for the one that this session is.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tramline_participant_disconnect_reason(
+    participant: *const tramline_participant,
+) -> i32 {
+    guard_or(-1, || {
+        // SAFETY: the rule on handles.
+        Ok(match &**unsafe { handle::value(participant, "participant") }? {
+            Participant::Remote(remote) => remote.disconnect_reason().map_or(-1, |reason| reason.to_wire()),
+            _ => -1,
+        })
+    })
+}
+
+/// A key and a value, to be set with `tramline_room_set_attributes`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct tramline_attribute {
+    /// The key.
+    pub key: tramline_str,
+    /// The value; empty deletes the attribute.
+    pub value: tramline_str,
+}
+
+/// Changes the name of the participant that this session is, 1 to 256 bytes, and waits for the server's answer. What `tramline_participant_name` says
+/// changes when the server tells everybody.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tramline_room_set_name(
+    room: *const tramline_room,
+    name: *const c_char,
+    name_len: usize,
+) -> tramline_status {
+    guard(|| {
+        // SAFETY: the rules on handles and bytes.
+        let (local, name) = unsafe {
+            (handle::value(room, "room")?.local_participant()?, text::text(name, name_len, "name")?)
+        };
+        Ok(block_on(local.set_name(name))??)
+    })
+}
+
+/// As `tramline_room_set_name`, for the metadata: 1 byte to 512 KiB.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tramline_room_set_metadata(
+    room: *const tramline_room,
+    metadata: *const c_char,
+    metadata_len: usize,
+) -> tramline_status {
+    guard(|| {
+        // SAFETY: the rules on handles and bytes.
+        let (local, metadata) = unsafe {
+            (
+                handle::value(room, "room")?.local_participant()?,
+                text::text(metadata, metadata_len, "metadata")?,
+            )
+        };
+        Ok(block_on(local.set_metadata(metadata))??)
+    })
+}
+
+/// As `tramline_room_set_name`, for attributes: those that are not named stay, an empty value deletes one. 64 KiB in all.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tramline_room_set_attributes(
+    room: *const tramline_room,
+    attributes: *const tramline_attribute,
+    count: usize,
+) -> tramline_status {
+    guard(|| {
+        // SAFETY: the rule on handles.
+        let local = unsafe { handle::value(room, "room") }?.local_participant()?;
+        if attributes.is_null() && count > 0 {
+            return Err(Failure::null("attributes"));
+        }
+        let mut changes = BTreeMap::new();
+        for index in 0..count {
+            // SAFETY: the rule on bytes: there are `count` of them, each with two texts.
+            let (key, value) = unsafe {
+                let attribute = *attributes.add(index);
+                (attribute.key.read("attributes.key")?, attribute.value.read("attributes.value")?)
+            };
+            changes.insert(key.to_owned(), value.to_owned());
+        }
+        Ok(block_on(local.set_attributes(changes))??)
     })
 }
 

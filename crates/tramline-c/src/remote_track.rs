@@ -1,6 +1,6 @@
 //! A track that another participant publishes.
 
-use std::{mem::size_of, ptr};
+use std::{mem::size_of, ptr, time::Duration};
 
 use sdk::{DataTrackSubscribeOptions, RemoteDataTrack, RemoteDataTrackPipelineOptions};
 
@@ -31,6 +31,9 @@ pub struct tramline_subscribe_options {
     pub max_bytes: usize,
     /// How long a frame may wait for the reader, in milliseconds. Default 100; negative keeps frames until there are too many.
     pub max_age_ms: i64,
+    /// How long the track may be silent, in milliseconds: when no frame came for that long, a read returns `TRAMLINE_DEADLINE_MISSED`, once for
+    /// each silence. Default 0, never.
+    pub deadline_ms: u64,
 }
 
 // SAFETY: integers, `struct_size` first.
@@ -38,7 +41,7 @@ unsafe impl Extensible for tramline_subscribe_options {
     const FIRST_SIZE: usize = size_of::<Self>();
 
     fn defaults() -> Self {
-        Self { struct_size: size_of::<Self>(), buffer_size: 0, max_bytes: 0, max_age_ms: 100 }
+        Self { struct_size: size_of::<Self>(), buffer_size: 0, max_bytes: 0, max_age_ms: 100, deadline_ms: 0 }
     }
 }
 
@@ -50,6 +53,9 @@ impl tramline_subscribe_options {
         }
         if self.max_bytes > 0 {
             options = options.with_max_bytes(self.max_bytes);
+        }
+        if self.deadline_ms > 0 {
+            options = options.with_deadline(Duration::from_millis(self.deadline_ms));
         }
         options
     }

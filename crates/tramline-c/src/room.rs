@@ -10,13 +10,16 @@ use std::{
     time::Duration,
 };
 
-use sdk::{ConnectionState, LocalParticipant, Participant, Room, RoomOptions, TlsOptions, block_on};
+use sdk::{
+    ConnectionState, KeyProvider, LocalParticipant, Participant, Room, RoomOptions, TlsOptions, block_on,
+};
 
 use crate::{
     error::{Failure, guard, guard_or},
     event::tramline_event,
     event_thread::{EventSource, tramline_event_callback},
     handle::{self, Out, Owned, handle},
+    keys::tramline_keys,
     list::tramline_participant_list,
     participant::{not_found, tramline_participant},
     stats::tramline_room_stats,
@@ -66,6 +69,11 @@ pub struct tramline_room_options {
     pub extra_roots_pem: tramline_str,
     /// Trust the roots of the operating system: 0 or 1. Default 1.
     pub system_roots: u8,
+    /// Whether one connection carries the data of both directions, as current servers know it: 0 or 1. Default 1; a server that does not know
+    /// it gets two all the same.
+    pub single_peer_connection: u8,
+    /// Keys for end-to-end encryption: with them, tracks are published encrypted, and encrypted ones can be read. Null for none.
+    pub keys: *const tramline_keys,
 }
 
 // SAFETY: integers and a pointer, `struct_size` first.
@@ -82,13 +90,15 @@ unsafe impl Extensible for tramline_room_options {
             event_capacity: defaults.event_capacity,
             extra_roots_pem: tramline_str::EMPTY,
             system_roots: defaults.tls.system_roots.into(),
+            single_peer_connection: defaults.single_peer_connection.into(),
+            keys: std::ptr::null(),
         }
     }
 }
 
 impl tramline_room_options {
     /// # Safety
-    /// The rule on bytes, for the texts.
+    /// The rules on bytes, for the texts, and on handles.
     unsafe fn to_sdk(self) -> Result<RoomOptions, Failure> {
         let mut options = RoomOptions::default();
         options.connect_timeout = Duration::from_millis(self.connect_timeout_ms);
@@ -103,6 +113,12 @@ impl tramline_room_options {
                 .map_err(|error| Failure::invalid(format!("options.extra_roots_pem: {error}")))?;
         }
         options.tls = tls;
+        options.single_peer_connection = self.single_peer_connection != 0;
+        if !self.keys.is_null() {
+            // SAFETY: the rule on handles.
+            let keys = unsafe { handle::value(self.keys, "options.keys") }?;
+            options.encryption = Some(KeyProvider::clone(keys));
+        }
         Ok(options)
     }
 }
@@ -217,6 +233,70 @@ pub unsafe extern "C" fn tramline_room_metadata(
 ) -> tramline_status {
     // SAFETY: the rules on handles and results.
     unsafe { text_of(room, metadata, Room::metadata) }
+}
+
+/// What the server says about a room; some seconds old.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct tramline_room_info {
+    /// `sizeof(tramline_room_info)`.
+    pub struct_size: usize,
+    /// When it was created, in milliseconds since 1970 by the server's clock.
+    pub created_at_ms: i64,
+    /// How many participants there are.
+    pub num_participants: u32,
+    /// How many of them publish something.
+    pub num_publishers: u32,
+    /// How many there may be; 0 when there is no limit.
+    pub max_participants: u32,
+    /// Seconds that it stays when nobody has come yet.
+    pub empty_timeout_s: u32,
+    /// Seconds that it stays after the last participant has gone.
+    pub departure_timeout_s: u32,
+    /// Whether the server records it: 0 or 1.
+    pub is_recorded: u8,
+}
+
+// SAFETY: integers, `struct_size` first.
+unsafe impl Extensible for tramline_room_info {
+    const FIRST_SIZE: usize = size_of::<Self>();
+
+    fn defaults() -> Self {
+        Self {
+            struct_size: size_of::<Self>(),
+            created_at_ms: 0,
+            num_participants: 0,
+            num_publishers: 0,
+            max_participants: 0,
+            empty_timeout_s: 0,
+            departure_timeout_s: 0,
+            is_recorded: 0,
+        }
+    }
+}
+
+/// What the server says about the room besides its name, sid and metadata.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tramline_room_read_info(
+    room: *const tramline_room,
+    info: *mut tramline_room_info,
+) -> tramline_status {
+    guard(|| {
+        // SAFETY: the rule on handles.
+        let known = unsafe { handle::value(room, "room") }?.room()?.info();
+        let read = tramline_room_info {
+            created_at_ms: known.created_at_ms,
+            num_participants: known.num_participants,
+            num_publishers: known.num_publishers,
+            max_participants: known.max_participants,
+            empty_timeout_s: known.empty_timeout_secs,
+            departure_timeout_s: known.departure_timeout_secs,
+            is_recorded: known.is_recorded.into(),
+            ..tramline_room_info::defaults()
+        };
+        // SAFETY: the rules on structs and results.
+        unsafe { structs::write(info, &read, "info") }
+    })
 }
 
 /// How many participants the server counts; some seconds old. 0 when `room` is null.

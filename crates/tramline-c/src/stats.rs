@@ -2,7 +2,7 @@
 
 use std::{mem::size_of, time::Duration};
 
-use sdk::{Drops, LocalTrackStats, RemoteTrackStats, RoomStats, StreamStats};
+use sdk::{DropReason, Drops, LocalTrackStats, RemoteTrackStats, RoomStats, StreamStats};
 
 use crate::structs::Extensible;
 
@@ -51,32 +51,35 @@ pub enum tramline_drop_reason {
 /// Drops by reason. Fixed for good, with room for reasons to come.
 pub const TRAMLINE_DROP_REASONS: usize = 32;
 
-fn by_reason(drops: &Drops) -> [u64; TRAMLINE_DROP_REASONS] {
+/// By name, so that a reason that the SDK adds is counted as another one until it has a number here.
+pub(crate) fn number(reason: DropReason) -> tramline_drop_reason {
     use tramline_drop_reason::*;
+    match reason.as_str() {
+        "queue_full" => TRAMLINE_DROP_QUEUE_FULL,
+        "stale" => TRAMLINE_DROP_STALE,
+        "incomplete" => TRAMLINE_DROP_INCOMPLETE,
+        "interrupted" => TRAMLINE_DROP_INTERRUPTED,
+        "unknown_frame" => TRAMLINE_DROP_UNKNOWN_FRAME,
+        "duplicate" => TRAMLINE_DROP_DUPLICATE,
+        "oversize" => TRAMLINE_DROP_OVERSIZE,
+        "unknown_handle" => TRAMLINE_DROP_UNKNOWN_HANDLE,
+        "malformed" => TRAMLINE_DROP_MALFORMED,
+        "no_reader" => TRAMLINE_DROP_NO_READER,
+        "not_permitted" => TRAMLINE_DROP_NOT_PERMITTED,
+        "no_key" => TRAMLINE_DROP_NO_KEY,
+        "wrong_key" => TRAMLINE_DROP_WRONG_KEY,
+        "not_encrypted" => TRAMLINE_DROP_NOT_ENCRYPTED,
+        "track_ended" => TRAMLINE_DROP_TRACK_ENDED,
+        "transport" => TRAMLINE_DROP_TRANSPORT,
+        "superseded" => TRAMLINE_DROP_SUPERSEDED,
+        _ => TRAMLINE_DROP_OTHER,
+    }
+}
+
+fn by_reason(drops: &Drops) -> [u64; TRAMLINE_DROP_REASONS] {
     let mut counts = [0; TRAMLINE_DROP_REASONS];
     for (reason, count) in drops.iter() {
-        // By name, so that a reason that the SDK adds is counted as another one until it has a number here.
-        let number = match reason.as_str() {
-            "queue_full" => TRAMLINE_DROP_QUEUE_FULL,
-            "stale" => TRAMLINE_DROP_STALE,
-            "incomplete" => TRAMLINE_DROP_INCOMPLETE,
-            "interrupted" => TRAMLINE_DROP_INTERRUPTED,
-            "unknown_frame" => TRAMLINE_DROP_UNKNOWN_FRAME,
-            "duplicate" => TRAMLINE_DROP_DUPLICATE,
-            "oversize" => TRAMLINE_DROP_OVERSIZE,
-            "unknown_handle" => TRAMLINE_DROP_UNKNOWN_HANDLE,
-            "malformed" => TRAMLINE_DROP_MALFORMED,
-            "no_reader" => TRAMLINE_DROP_NO_READER,
-            "not_permitted" => TRAMLINE_DROP_NOT_PERMITTED,
-            "no_key" => TRAMLINE_DROP_NO_KEY,
-            "wrong_key" => TRAMLINE_DROP_WRONG_KEY,
-            "not_encrypted" => TRAMLINE_DROP_NOT_ENCRYPTED,
-            "track_ended" => TRAMLINE_DROP_TRACK_ENDED,
-            "transport" => TRAMLINE_DROP_TRANSPORT,
-            "superseded" => TRAMLINE_DROP_SUPERSEDED,
-            _ => TRAMLINE_DROP_OTHER,
-        };
-        counts[number as usize] += count;
+        counts[number(reason) as usize] += count;
     }
     counts
 }

@@ -2,7 +2,9 @@
 
 use std::ffi::c_char;
 
-use sdk::{ConnectError, DataTrackSubscribeError, PublishError, PushFrameErrorReason, SignalError};
+use sdk::{
+    ConnectError, DataTrackSubscribeError, PublishError, PushFrameErrorReason, SignalError, UpdateError,
+};
 
 use crate::error::Failure;
 
@@ -25,6 +27,8 @@ pub enum tramline_status {
     TRAMLINE_ENDED = 3,
     /// This side has closed it.
     TRAMLINE_CLOSED = 4,
+    /// No frame came for as long as `deadline_ms` in the options of the stream says; told once for each silence.
+    TRAMLINE_DEADLINE_MISSED = 5,
 
     /// A pointer that must not be null is.
     TRAMLINE_ERR_NULL = 10,
@@ -84,6 +88,8 @@ pub enum tramline_status {
     TRAMLINE_ERR_PUSH_INTERNAL = 204,
     /// The frame is larger than any receiver takes, or than the whole queue. LiveKit's number for it is 4, internal.
     TRAMLINE_ERR_PUSH_TOO_LARGE = 250,
+    /// The track is encrypted and there is no key to encrypt with. LiveKit's number for it is 4, internal.
+    TRAMLINE_ERR_PUSH_NO_KEY = 251,
 
     /// The subscription failed for a reason that has no number.
     TRAMLINE_ERR_SUBSCRIBE_UNKNOWN = 300,
@@ -128,6 +134,36 @@ pub enum tramline_status {
     TRAMLINE_ERR_CONNECT_TIMEOUT = 412,
     /// This machine gave no thread, socket or randomness.
     TRAMLINE_ERR_CONNECT_LOCAL = 413,
+
+    /// The name or the definition of the schema is empty or too long.
+    TRAMLINE_ERR_SCHEMA_INVALID = 500,
+    /// The participant is not there, or has not stored this schema.
+    TRAMLINE_ERR_SCHEMA_NOT_FOUND = 501,
+    /// The server stores no schemas; tracks that name one work all the same.
+    TRAMLINE_ERR_SCHEMA_NOT_AVAILABLE = 502,
+    /// The schemas of this participant are longer than the server takes.
+    TRAMLINE_ERR_SCHEMA_LIMIT_REACHED = 503,
+    /// The server refused for another reason.
+    TRAMLINE_ERR_SCHEMA_REFUSED = 504,
+    /// The server did not answer in time.
+    TRAMLINE_ERR_SCHEMA_TIMEOUT = 505,
+    /// The session has ended.
+    TRAMLINE_ERR_SCHEMA_DISCONNECTED = 506,
+    /// What the server has stored is no text.
+    TRAMLINE_ERR_SCHEMA_MALFORMED = 507,
+
+    /// A value is too long, or empty: servers take an empty one for no change.
+    TRAMLINE_ERR_UPDATE_INVALID = 600,
+    /// The token does not allow it: it needs `canUpdateOwnMetadata`.
+    TRAMLINE_ERR_UPDATE_NOT_ALLOWED = 601,
+    /// Together with what was there it is longer than the server takes.
+    TRAMLINE_ERR_UPDATE_LIMIT_REACHED = 602,
+    /// The server refused for another reason.
+    TRAMLINE_ERR_UPDATE_REFUSED = 603,
+    /// The server did not answer in time.
+    TRAMLINE_ERR_UPDATE_TIMEOUT = 604,
+    /// The session has ended.
+    TRAMLINE_ERR_UPDATE_DISCONNECTED = 605,
 }
 
 use tramline_status::*;
@@ -143,10 +179,8 @@ pub extern "C" fn tramline_status_name(status: i32) -> *const c_char {
 /// them, for any other.
 #[unsafe(no_mangle)]
 pub extern "C" fn tramline_status_livekit_code(status: i32) -> u32 {
-    if status == TRAMLINE_ERR_PUSH_TOO_LARGE as i32 {
-        return 4;
-    }
     match status {
+        250..=251 => 4,
         100..=110 | 200..=204 | 300..=306 => u32::try_from(status % 100).unwrap_or(0),
         _ => 0,
     }
@@ -159,20 +193,24 @@ macro_rules! names {
 }
 
 const NAMES: &[(tramline_status, &str)] = names! {
-    TRAMLINE_OK TRAMLINE_TIMED_OUT TRAMLINE_EMPTY TRAMLINE_ENDED TRAMLINE_CLOSED
+    TRAMLINE_OK TRAMLINE_TIMED_OUT TRAMLINE_EMPTY TRAMLINE_ENDED TRAMLINE_CLOSED TRAMLINE_DEADLINE_MISSED
     TRAMLINE_ERR_NULL TRAMLINE_ERR_INVALID_ARGUMENT TRAMLINE_ERR_INVALID_UTF8 TRAMLINE_ERR_STRUCT_SIZE TRAMLINE_ERR_PANIC
     TRAMLINE_ERR_FORKED TRAMLINE_ERR_WOULD_BLOCK TRAMLINE_ERR_NOT_FOUND TRAMLINE_ERR_BUSY TRAMLINE_ERR_DISCONNECTED TRAMLINE_ERR_SYSTEM
     TRAMLINE_ERR_PUBLISH_UNKNOWN TRAMLINE_ERR_PUBLISH_INVALID_HANDLE TRAMLINE_ERR_PUBLISH_DUPLICATE_NAME TRAMLINE_ERR_PUBLISH_TIMEOUT
     TRAMLINE_ERR_PUBLISH_DISCONNECTED TRAMLINE_ERR_PUBLISH_NOT_ALLOWED TRAMLINE_ERR_PUBLISH_INVALID_NAME
     TRAMLINE_ERR_PUBLISH_LIMIT_REACHED TRAMLINE_ERR_PUBLISH_PROTOCOL TRAMLINE_ERR_PUBLISH_INTERNAL TRAMLINE_ERR_PUBLISH_INVALID_SCHEMA
     TRAMLINE_ERR_PUSH_UNKNOWN TRAMLINE_ERR_PUSH_INVALID_HANDLE TRAMLINE_ERR_PUSH_UNPUBLISHED TRAMLINE_ERR_PUSH_QUEUE_FULL
-    TRAMLINE_ERR_PUSH_INTERNAL TRAMLINE_ERR_PUSH_TOO_LARGE
+    TRAMLINE_ERR_PUSH_INTERNAL TRAMLINE_ERR_PUSH_TOO_LARGE TRAMLINE_ERR_PUSH_NO_KEY
     TRAMLINE_ERR_SUBSCRIBE_UNKNOWN TRAMLINE_ERR_SUBSCRIBE_INVALID_HANDLE TRAMLINE_ERR_SUBSCRIBE_UNPUBLISHED
     TRAMLINE_ERR_SUBSCRIBE_TIMEOUT TRAMLINE_ERR_SUBSCRIBE_DISCONNECTED TRAMLINE_ERR_SUBSCRIBE_PROTOCOL TRAMLINE_ERR_SUBSCRIBE_INTERNAL
     TRAMLINE_ERR_CONNECT_UNKNOWN TRAMLINE_ERR_CONNECT_URL TRAMLINE_ERR_CONNECT_UNREACHABLE TRAMLINE_ERR_CONNECT_TLS
     TRAMLINE_ERR_CONNECT_INVALID_TOKEN TRAMLINE_ERR_CONNECT_UNAUTHORIZED TRAMLINE_ERR_CONNECT_ROOM_NOT_FOUND
     TRAMLINE_ERR_CONNECT_NOT_SUPPORTED TRAMLINE_ERR_CONNECT_REFUSED TRAMLINE_ERR_CONNECT_ENDED TRAMLINE_ERR_CONNECT_TRANSPORT
     TRAMLINE_ERR_CONNECT_PROTOCOL TRAMLINE_ERR_CONNECT_TIMEOUT TRAMLINE_ERR_CONNECT_LOCAL
+    TRAMLINE_ERR_SCHEMA_INVALID TRAMLINE_ERR_SCHEMA_NOT_FOUND TRAMLINE_ERR_SCHEMA_NOT_AVAILABLE TRAMLINE_ERR_SCHEMA_LIMIT_REACHED
+    TRAMLINE_ERR_SCHEMA_REFUSED TRAMLINE_ERR_SCHEMA_TIMEOUT TRAMLINE_ERR_SCHEMA_DISCONNECTED TRAMLINE_ERR_SCHEMA_MALFORMED
+    TRAMLINE_ERR_UPDATE_INVALID TRAMLINE_ERR_UPDATE_NOT_ALLOWED TRAMLINE_ERR_UPDATE_LIMIT_REACHED TRAMLINE_ERR_UPDATE_REFUSED
+    TRAMLINE_ERR_UPDATE_TIMEOUT TRAMLINE_ERR_UPDATE_DISCONNECTED
 };
 
 impl From<ConnectError> for Failure {
@@ -230,9 +268,24 @@ impl From<PushFrameErrorReason> for Failure {
             PushFrameErrorReason::TrackUnpublished => TRAMLINE_ERR_PUSH_UNPUBLISHED,
             PushFrameErrorReason::QueueFull => TRAMLINE_ERR_PUSH_QUEUE_FULL,
             PushFrameErrorReason::TooLarge { .. } => TRAMLINE_ERR_PUSH_TOO_LARGE,
+            PushFrameErrorReason::NoKey => TRAMLINE_ERR_PUSH_NO_KEY,
             _ => TRAMLINE_ERR_PUSH_INTERNAL,
         };
         Self::new(status, format!("the frame was not taken: {reason}"))
+    }
+}
+
+impl From<UpdateError> for Failure {
+    fn from(error: UpdateError) -> Self {
+        let status = match &error {
+            UpdateError::CannotClear { .. } | UpdateError::TooLong { .. } => TRAMLINE_ERR_UPDATE_INVALID,
+            UpdateError::NotAllowed => TRAMLINE_ERR_UPDATE_NOT_ALLOWED,
+            UpdateError::LimitExceeded(_) => TRAMLINE_ERR_UPDATE_LIMIT_REACHED,
+            UpdateError::Timeout => TRAMLINE_ERR_UPDATE_TIMEOUT,
+            UpdateError::Disconnected => TRAMLINE_ERR_UPDATE_DISCONNECTED,
+            _ => TRAMLINE_ERR_UPDATE_REFUSED,
+        };
+        Self::new(status, error.to_string())
     }
 }
 

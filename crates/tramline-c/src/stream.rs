@@ -4,11 +4,12 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use sdk::{
     DataTrackFrame, DataTrackStream, DataTrackSubscribeError, DataTrackSubscribeOptions, RemoteDataTrack,
-    StreamEnd, StreamStats, TryReadError,
+    StreamEnd, StreamEvent, StreamStats, TryReadError,
 };
 
 use crate::{
@@ -109,7 +110,10 @@ impl Subscription {
                 Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
                 Poll::Ready(Ok(stream)) => stream,
             };
-            stream.poll_read(cx).map(|frame| frame.ok_or(Failure::outcome(TRAMLINE_ENDED)))
+            stream.poll_read_event(cx).map(|event| match event {
+                Some(event) => frame_of(event),
+                None => Err(Failure::outcome(TRAMLINE_ENDED)),
+            })
         })?
     }
 
@@ -119,10 +123,25 @@ impl Subscription {
         match self.poll_subscribed(&mut state, &mut Context::from_waker(&waker)) {
             Poll::Pending => Err(Failure::outcome(TRAMLINE_EMPTY)),
             Poll::Ready(Err(failure)) => Err(failure),
-            Poll::Ready(Ok(stream)) => stream.try_read().map_err(|error| match error {
-                TryReadError::Ended => Failure::outcome(TRAMLINE_ENDED),
-                _ => Failure::outcome(TRAMLINE_EMPTY),
-            }),
+            Poll::Ready(Ok(stream)) => match stream.try_read_event() {
+                Ok(event) => frame_of(event),
+                Err(TryReadError::Ended) => Err(Failure::outcome(TRAMLINE_ENDED)),
+                Err(_) => Err(Failure::outcome(TRAMLINE_EMPTY)),
+            },
+        }
+    }
+
+    fn read_latest(&self, max_age: Duration) -> Result<DataTrackFrame, Failure> {
+        let waker = Arc::clone(&self.bell).into();
+        let mut state = lock(&self.state);
+        match self.poll_subscribed(&mut state, &mut Context::from_waker(&waker)) {
+            Poll::Pending => Err(Failure::outcome(TRAMLINE_EMPTY)),
+            Poll::Ready(Err(failure)) => Err(failure),
+            Poll::Ready(Ok(stream)) => match stream.read_latest(max_age) {
+                Some(frame) => Ok(frame),
+                None if stream.end().is_some() => Err(Failure::outcome(TRAMLINE_ENDED)),
+                None => Err(Failure::outcome(TRAMLINE_EMPTY)),
+            },
         }
     }
 
@@ -171,6 +190,13 @@ impl Subscription {
     }
 }
 
+fn frame_of(event: StreamEvent) -> Result<DataTrackFrame, Failure> {
+    match event {
+        StreamEvent::Frame(frame) => Ok(frame),
+        _ => Err(Failure::outcome(TRAMLINE_DEADLINE_MISSED)),
+    }
+}
+
 /// Waits until the server has started the subscription, or says why not.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tramline_stream_wait_subscribed(
@@ -188,7 +214,7 @@ pub unsafe extern "C" fn tramline_stream_wait_subscribed(
 
 /// The next frame, into `frame`, to be released with `tramline_frame_release`. Waits for it at most `timeout_ms`: negative is without end.
 ///
-/// `TRAMLINE_TIMED_OUT`, `TRAMLINE_ENDED` once the stream has ended and everything before has been read, `TRAMLINE_CLOSED` after a close, or why
+/// `TRAMLINE_TIMED_OUT`, `TRAMLINE_DEADLINE_MISSED` if the stream has a deadline, `TRAMLINE_ENDED` once the stream has ended and everything before has been read, `TRAMLINE_CLOSED` after a close, or why
 /// the subscription failed (`TRAMLINE_ERR_SUBSCRIBE_...`). `frame` is empty then.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tramline_stream_read(
@@ -208,6 +234,23 @@ pub unsafe extern "C" fn tramline_stream_try_read(
 ) -> tramline_status {
     // SAFETY: the rules on handles and structs.
     guard(|| unsafe { read_one(stream, frame, Subscription::try_read) })
+}
+
+/// The newest frame, if it came within `max_age_ms`: what a control loop acts on, each time it comes round. Never waits; `TRAMLINE_EMPTY`, or
+/// `TRAMLINE_ENDED` once the stream has ended, is the moment to stop the machine.
+///
+/// The same frame is given again until a newer one has come or it is too old; `number` tells them apart. Older frames that were not read are dropped and
+/// counted as superseded, which is no gap.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tramline_stream_read_latest(
+    stream: *const tramline_stream,
+    max_age_ms: u64,
+    frame: *mut tramline_frame,
+) -> tramline_status {
+    // SAFETY: the rules on handles and structs.
+    guard(|| unsafe {
+        read_one(stream, frame, |stream| stream.read_latest(Duration::from_millis(max_age_ms)))
+    })
 }
 
 /// # Safety

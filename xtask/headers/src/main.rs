@@ -3,15 +3,17 @@
 use std::{path::PathBuf, process::ExitCode};
 
 /// The order of the sections in the header.
-const FILES: [&str; 15] = [
+const FILES: [&str; 17] = [
     "version",
     "status",
     "error",
     "text",
     "log",
+    "keys",
     "room",
     "participant",
     "list",
+    "schema",
     "local_track",
     "remote_track",
     "frame",

@@ -128,22 +128,37 @@ char *token(const char *room, const char *identity, const char *options) {
     return text;
 }
 
-tramline_status join(const server *server, const char *room, const char *identity, tramline_room **out) {
-    char *jwt = token(room, identity, "--can-update-own-metadata");
+tramline_room_options patient_options(void) {
     tramline_room_options options;
     CHECK_OK(tramline_room_options_defaults(&options, sizeof options));
     options.connect_timeout_ms = LIMIT;
+    return options;
+}
+
+static tramline_status join_with(const server *server, const char *room, const char *identity,
+                                 const tramline_room_options *options, tramline_room **out) {
+    char *jwt = token(room, identity, "--can-update-own-metadata");
     tramline_status status =
-        tramline_room_connect(server->url, TRAMLINE_NUL_TERMINATED, jwt, TRAMLINE_NUL_TERMINATED, &options, out);
+        tramline_room_connect(server->url, TRAMLINE_NUL_TERMINATED, jwt, TRAMLINE_NUL_TERMINATED, options, out);
     free(jwt);
     return status;
 }
 
-tramline_room *member(const char *room, const char *identity) {
+tramline_status join(const server *server, const char *room, const char *identity, tramline_room **out) {
+    tramline_room_options options = patient_options();
+    return join_with(server, room, identity, &options, out);
+}
+
+tramline_room *member_with(const char *room, const char *identity, const tramline_room_options *options) {
     tramline_room *joined;
-    CHECK_OK(join(&shared_server, room, identity, &joined));
+    CHECK_OK(join_with(&shared_server, room, identity, options, &joined));
     CHECK(joined != NULL);
     return joined;
+}
+
+tramline_room *member(const char *room, const char *identity) {
+    tramline_room_options options = patient_options();
+    return member_with(room, identity, &options);
 }
 
 void leave(tramline_room *room) {
@@ -268,7 +283,7 @@ bool thread_status(const char *name, char *out, size_t size) {
 }
 
 int main(int argc, char **argv) {
-    const test *suites[] = {value_tests, room_tests, track_tests, guest_tests, race_tests};
+    const test *suites[] = {value_tests, room_tests, track_tests, encryption_tests, schema_tests, loop_tests, guest_tests, race_tests};
     shared_server = server_start();
     int passed = 0;
     for (size_t suite = 0; suite < sizeof suites / sizeof *suites; suite++) {

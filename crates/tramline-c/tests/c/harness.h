@@ -44,6 +44,10 @@ char *token(const char *room, const char *identity, const char *options);
 tramline_status join(const server *server, const char *room, const char *identity, tramline_room **out);
 /* As `join`, and it must work. */
 tramline_room *member(const char *room, const char *identity);
+/* Options with the time that a slow machine needs. */
+tramline_room_options patient_options(void);
+/* As `member`, with options. */
+tramline_room *member_with(const char *room, const char *identity, const tramline_room_options *options);
 void leave(tramline_room *room);
 
 /* A track that gives nothing up on a slow machine. */
@@ -79,6 +83,6 @@ typedef struct test {
 } test;
 
 /* The tests of each file, ended by one without a name. */
-extern const test value_tests[], room_tests[], track_tests[], guest_tests[], race_tests[];
+extern const test value_tests[], room_tests[], track_tests[], guest_tests[], race_tests[], encryption_tests[], schema_tests[], loop_tests[];
 
 #endif

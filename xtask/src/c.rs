@@ -1,0 +1,274 @@
+//! Tests of the C library as it ships: what it shows, what its header says, and programs in C that use it, also under AddressSanitizer and
+//! valgrind.
+
+use std::fs;
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::library::{self, Dist};
+use crate::metadata::Metadata;
+use crate::stage::{self, Report, Tally};
+
+const BUILD_LIMIT: Duration = Duration::from_secs(20 * 60);
+const COMPILE_LIMIT: Duration = Duration::from_secs(5 * 60);
+/// Every wait in the tests has a limit of its own; this one ends a program that hangs.
+const RUN_LIMIT: Duration = Duration::from_secs(10 * 60);
+/// What a compiler is asked everywhere.
+const STRICT: [&str; 5] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g"];
+
+/// Builds both forms of the library and runs everything on them.
+pub(crate) fn stages(report: &mut Report, total: &mut Tally) {
+    let Some(bench) = report.stage("build C library", Bench::new) else { return };
+    report.stage("C header and symbols", || bench.check_surface());
+    report.stage("C tests", || bench.run_tests(total, Kind::Shared));
+    report.stage("C tests, static", || bench.run_tests(total, Kind::Static));
+    report.stage("C tests, ASan", || bench.run_tests(total, Kind::AddressSanitizer));
+    report.stage("C tests, valgrind", || bench.run_tests(total, Kind::Valgrind));
+    report.stage("C examples", || bench.run_examples());
+}
+
+/// How the tests are linked and run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Shared,
+    Static,
+    AddressSanitizer,
+    Valgrind,
+}
+
+/// What the tests need.
+struct Bench {
+    /// What is handed out.
+    shipped: Dist,
+    /// The same with the entries that fail on purpose.
+    tested: Dist,
+    /// The program with the server.
+    server: PathBuf,
+    /// For programs.
+    folder: PathBuf,
+}
+
+impl Bench {
+    fn new() -> Result<Self, String> {
+        let target = Metadata::load()?.target_directory;
+        stage::run(&mut stage::cargo(&["build", "--locked", "-p", "tramline-cli"]), BUILD_LIMIT, |_| {})?;
+        let folder = target.join("c");
+        fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+        // The one that ships last: it is the one that stays in `release`.
+        let tested = library::dist_for_tests()?;
+        let shipped = library::dist()?;
+        Ok(Self { shipped, tested, server: target.join("debug/tramline"), folder })
+    }
+
+    fn check_surface(&self) -> Result<(), String> {
+        let text = fs::read_to_string(self.shipped.include().join("tramline.h"))
+            .map_err(|error| format!("cannot read the header: {error}"))?;
+        let declared = library::declared(&text);
+        let exported = library::exported(&self.shipped.shared())?;
+        let in_archive = library::exported_by_archive(&self.shipped.archive())?;
+        let mut findings = Vec::new();
+        for (what, names) in [("libtramline.so", &exported), ("libtramline.a", &in_archive)] {
+            for name in library::foreign(names) {
+                findings.push(format!("{what} shows {name}, which is not ours"));
+            }
+            for name in declared.difference(names) {
+                findings.push(format!("{what} lacks {name}, which the header declares"));
+            }
+            for name in names.difference(&declared).filter(|name| name.starts_with("tramline_")) {
+                findings.push(format!("{what} shows {name}, which the header does not declare"));
+            }
+        }
+        let (major, minor) = library::newest_glibc(&self.shipped.shared())?;
+        let (most, least) = library::GLIBC_FLOOR;
+        if (major, minor) > (most, least) {
+            findings.push(format!("libtramline.so needs glibc {major}.{minor}, promised is {most}.{least}"));
+        }
+        if !findings.is_empty() {
+            return Err(findings.join("\n"));
+        }
+        println!("{} functions, glibc {major}.{minor}", declared.len());
+        self.check_header()
+    }
+
+    /// Alone in a file, in both languages, and found through pkg-config.
+    fn check_header(&self) -> Result<(), String> {
+        for (compiler, standard, name) in [("cc", "-std=c11", "alone.c"), ("c++", "-std=c++17", "alone.cpp")]
+        {
+            let source = self.folder.join(name);
+            fs::write(&source, "#include \"tramline.h\"\nint main(void) { return (int)tramline_abi_version() - TRAMLINE_ABI_VERSION; }\n")
+                .map_err(|error| format!("cannot write {}: {error}", source.display()))?;
+            let program = self.folder.join("alone");
+            let mut compile = Command::new(compiler);
+            compile.arg(standard).args(STRICT).arg("-o").arg(&program).arg(&source);
+            compile.args(self.pkg_config(&self.shipped)?);
+            stage::run(&mut compile, COMPILE_LIMIT, |_| {})?;
+            let mut run = Command::new(&program);
+            stage::run(run.env("LD_LIBRARY_PATH", self.shipped.lib()), COMPILE_LIMIT, |_| {})?;
+        }
+        Ok(())
+    }
+
+    fn pkg_config(&self, dist: &Dist) -> Result<Vec<String>, String> {
+        let flags = stage::output(
+            Command::new("pkg-config")
+                .env("PKG_CONFIG_PATH", dist.lib().join("pkgconfig"))
+                .args(["--cflags", "--libs", "tramline"]),
+        )
+        .map_err(|error| format!("{error}; pkg-config is needed"))?;
+        Ok(flags.split_whitespace().map(str::to_owned).collect())
+    }
+
+    fn run_tests(&self, total: &mut Tally, kind: Kind) -> Result<(), String> {
+        let program = self.compile_tests(kind)?;
+        // A copy under another name, so that the loader takes it for another library.
+        let copy = self.folder.join("second-copy.so");
+        fs::copy(self.tested.shared(), &copy).map_err(|error| format!("cannot copy the library: {error}"))?;
+        let mut command = match kind {
+            Kind::Valgrind => {
+                let mut command = Command::new("valgrind");
+                command
+                    .args(["--quiet", "--error-exitcode=9", "--child-silent-after-fork=yes"])
+                    .args(["--leak-check=full", "--errors-for-leak-kinds=definite,possible"])
+                    .args(["--show-leak-kinds=definite,possible"])
+                    .arg(format!("--suppressions={}", sources().join("valgrind.supp").display()))
+                    .arg(&program);
+                command
+            }
+            _ => Command::new(&program),
+        };
+        command
+            .env("LD_LIBRARY_PATH", self.tested.lib())
+            .env("TRAMLINE_BIN", &self.server)
+            .env("TRAMLINE_C_TESTS", sources())
+            .env("TRAMLINE_SECOND_COPY", &copy)
+            .env("ASAN_OPTIONS", "detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1")
+            .env("RUST_BACKTRACE", "0");
+        if matches!(kind, Kind::AddressSanitizer | Kind::Valgrind) {
+            command.env("TRAMLINE_KEEP_COPY", "1");
+        }
+        let mut tally = Tally::default();
+        let outcome = stage::run(&mut command, RUN_LIMIT, |line| {
+            tally.passed += u64::from(line.starts_with("ok "));
+        });
+        tally.failed += u64::from(outcome.is_err());
+        total.add(tally);
+        outcome
+    }
+
+    fn compile_tests(&self, kind: Kind) -> Result<PathBuf, String> {
+        let program = self.folder.join(format!("tests-{kind:?}").to_lowercase());
+        let mut compile = Command::new("cc");
+        compile.arg("-std=c11").args(STRICT).arg("-o").arg(&program);
+        compile.arg("-I").arg(self.tested.include());
+        if kind == Kind::AddressSanitizer {
+            compile.args(["-fsanitize=address", "-fno-omit-frame-pointer"]);
+        }
+        compile.args(files_of(&sources(), "c")?);
+        if kind == Kind::Static {
+            compile.arg(self.tested.archive()).args(library::native_libraries()?.split_whitespace());
+        } else {
+            compile.arg("-L").arg(self.tested.lib()).args(["-ltramline", "-pthread", "-ldl"]);
+        }
+        stage::run(&mut compile, COMPILE_LIMIT, |_| {})?;
+        Ok(program)
+    }
+
+    /// One example publishes, the other one reads what it publishes.
+    fn run_examples(&self) -> Result<(), String> {
+        let folder = stage::root().join("examples/c");
+        let mut programs = Vec::new();
+        for source in files_of(&folder, "c")? {
+            let name = source.file_stem().unwrap_or_default().to_owned();
+            let program = self.folder.join(&name);
+            let mut compile = Command::new("cc");
+            compile.arg("-std=c11").args(STRICT).arg("-o").arg(&program).arg(&source);
+            compile.args(self.pkg_config(&self.shipped)?);
+            stage::run(&mut compile, COMPILE_LIMIT, |_| {})?;
+            programs.push(name);
+        }
+        // A benchmark must at least compile.
+        let bench = library::crate_folder().join("benches/try_push.c");
+        let mut compile = Command::new("cc");
+        compile.arg("-std=c11").args(STRICT).arg("-o").arg(self.folder.join("try_push")).arg(bench);
+        stage::run(compile.args(self.pkg_config(&self.shipped)?), COMPILE_LIMIT, |_| {})?;
+
+        let server = Background::start(
+            Command::new(&self.server).args(["serve", "--dev", "--port", "0", "--json", "--log", "off"]),
+        )?;
+        let ready: serde_json::Value = serde_json::from_str(&server.first_line)
+            .map_err(|error| format!("the server printed no JSON: {error}"))?;
+        let url = ready["url"].as_str().ok_or("the server printed no url")?;
+        let token =
+            |index: usize| ready["tokens"][index]["token"].as_str().ok_or("the server printed no token");
+        let example = |name: &str| {
+            let mut command = Command::new(self.folder.join(name));
+            command.env("LD_LIBRARY_PATH", self.shipped.lib());
+            command
+        };
+        let publisher = example("publish").args([url, token(0)?]).spawn();
+        let publisher =
+            Background { child: publisher.map_err(|error| error.to_string())?, first_line: String::new() };
+        let mut lines = 0;
+        let outcome =
+            stage::run(example("subscribe").args([url, token(1)?, "clock", "10"]), COMPILE_LIMIT, |line| {
+                lines += u32::from(line.contains(" frame "))
+            });
+        publisher.interrupt()?;
+        outcome?;
+        if lines == 10 { Ok(()) } else { Err(format!("the examples passed {lines} frames, expected 10")) }
+    }
+}
+
+/// A program that runs beside the others, and ends with this value.
+struct Background {
+    child: Child,
+    first_line: String,
+}
+
+impl Background {
+    fn start(command: &mut Command) -> Result<Self, String> {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("cannot start {}: {error}", command.get_program().display()))?;
+        let mut first_line = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            std::io::BufReader::new(stdout).read_line(&mut first_line).map_err(|error| error.to_string())?;
+        }
+        Ok(Self { child, first_line })
+    }
+
+    /// Asks it to end, and it must end well.
+    fn interrupt(mut self) -> Result<(), String> {
+        stage::run(Command::new("kill").args(["-INT", &self.child.id().to_string()]), COMPILE_LIMIT, |_| {})?;
+        let status = self.child.wait().map_err(|error| error.to_string())?;
+        if status.success() { Ok(()) } else { Err(format!("the publisher ended with {status}")) }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // One that has ended is no news.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn sources() -> PathBuf {
+    library::crate_folder().join("tests/c")
+}
+
+fn files_of(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, String> {
+    let entries =
+        fs::read_dir(folder).map_err(|error| format!("cannot list {}: {error}", folder.display()))?;
+    let mut files: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .collect();
+    files.sort();
+    Ok(files)
+}
