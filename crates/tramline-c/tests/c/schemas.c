@@ -104,30 +104,10 @@ static void what_one_says_of_itself_is_told_to_others(void) {
     leave(watching);
 }
 
-static void two_connections_do_as_well_as_one(void) {
-    tramline_room_options options = patient_options();
-    CHECK(options.single_peer_connection == 1);
-    options.single_peer_connection = 0;
-    tramline_room *publisher = member_with("dual", "publisher", &options);
-    tramline_room *subscriber = member_with("dual", "subscriber", &options);
-    tramline_local_track *local = publish(publisher, "scan");
-    tramline_remote_track *remote = await_track(subscriber, "scan");
-    tramline_stream *stream = subscribe(remote);
-    tramline_frame frame;
-    pass(local, stream, 2, 2, &frame);
-    tramline_frame_release(&frame);
-    tramline_stream_free(stream);
-    tramline_remote_track_free(remote);
-    tramline_local_track_free(local);
-    leave(subscriber);
-    leave(publisher);
-}
-
 const test schema_tests[] = {
     {"a schema is defined by one and found by another through the track",
      a_schema_is_defined_by_one_and_found_by_another_through_the_track},
     {"an encoding of one's own has a name", an_encoding_of_ones_own_has_a_name},
     {"what one says of itself is told to others", what_one_says_of_itself_is_told_to_others},
-    {"two connections do as well as one", two_connections_do_as_well_as_one},
     {NULL, NULL},
 };
