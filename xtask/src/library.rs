@@ -86,17 +86,24 @@ fn generate_header() -> Result<String, String> {
 
 /// Builds the library that is handed out, below `target/dist`.
 pub(crate) fn dist() -> Result<Dist, String> {
-    let dist = make("dist", &[])?;
+    let dist = make("dist", &[], Symbols::Exported)?;
     println!("the library is in {}", dist.folder.display());
     Ok(dist)
 }
 
-/// The same with the entries that fail on purpose, for the tests.
+/// The same with the entries that fail on purpose, and with the names that valgrind shows, for the tests.
 pub(crate) fn dist_for_tests() -> Result<Dist, String> {
-    make("dist-for-tests", &["--features", "test-entries"])
+    make("dist-for-tests", &["--features", "test-entries"], Symbols::All)
 }
 
-fn make(name: &str, features: &[&str]) -> Result<Dist, String> {
+/// What the symbol table of a shared library keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Symbols {
+    Exported,
+    All,
+}
+
+fn make(name: &str, features: &[&str], symbols: Symbols) -> Result<Dist, String> {
     let metadata = Metadata::load()?;
     let version = metadata
         .members()
@@ -117,15 +124,19 @@ fn make(name: &str, features: &[&str]) -> Result<Dist, String> {
     }
     let copied = dist.include().join("tramline.h");
     fs::copy(header(), copied).map_err(|error| format!("cannot copy the header: {error}"))?;
-    shared_library(&built.join("libtramline.so"), &dist)?;
+    shared_library(&built.join("libtramline.so"), &dist, symbols)?;
     static_library(&built.join("libtramline.a"), &dist)?;
     write(&dist.lib().join("pkgconfig/tramline.pc"), &pkg_config(&version, &native_libraries()?))?;
     Ok(dist)
 }
 
-/// Without what only a debugger reads, under its SONAME, with the name for linkers beside it.
-fn shared_library(built: &Path, dist: &Dist) -> Result<(), String> {
-    tool(Command::new("strip").arg("--strip-unneeded").arg("-o").arg(dist.shared()).arg(built))?;
+/// Under its SONAME, with the name for linkers beside it.
+fn shared_library(built: &Path, dist: &Dist, symbols: Symbols) -> Result<(), String> {
+    let what = match symbols {
+        Symbols::Exported => "--strip-unneeded",
+        Symbols::All => "--strip-debug",
+    };
+    tool(Command::new("strip").arg(what).arg("-o").arg(dist.shared()).arg(built))?;
     let link = dist.lib().join("libtramline.so");
     std::os::unix::fs::symlink(SONAME, link).map_err(|error| format!("cannot link: {error}"))
 }
