@@ -15,6 +15,8 @@ const BUILD_LIMIT: Duration = Duration::from_secs(20 * 60);
 const COMPILE_LIMIT: Duration = Duration::from_secs(5 * 60);
 /// Every wait in the tests has a limit of its own; this one ends a program that hangs.
 const RUN_LIMIT: Duration = Duration::from_secs(10 * 60);
+/// The entry that only a library for tests has.
+const TEST_ENTRY: &str = "tramline_test_panic";
 /// What a compiler is asked everywhere.
 const STRICT: [&str; 5] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g"];
 
@@ -40,10 +42,8 @@ enum Kind {
 
 /// What the tests need.
 struct Bench {
-    /// What is handed out.
-    shipped: Dist,
-    /// The same with the entries that fail on purpose.
-    tested: Dist,
+    /// What is handed out, but for an entry that fails on purpose.
+    library: Dist,
     /// The program with the server.
     server: PathBuf,
     /// For programs.
@@ -56,18 +56,16 @@ impl Bench {
         stage::run(&mut stage::cargo(&["build", "--locked", "-p", "tramline-cli"]), BUILD_LIMIT, |_| {})?;
         let folder = target.join("c");
         fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-        // The one that ships last: it is the one that stays in `release`.
-        let tested = library::dist_for_tests()?;
-        let shipped = library::dist()?;
-        Ok(Self { shipped, tested, server: target.join("debug/tramline"), folder })
+        let library = library::dist_for_tests()?;
+        Ok(Self { library, server: target.join("debug/tramline"), folder })
     }
 
     fn check_surface(&self) -> Result<(), String> {
-        let text = fs::read_to_string(self.shipped.include().join("tramline.h"))
+        let text = fs::read_to_string(self.library.include().join("tramline.h"))
             .map_err(|error| format!("cannot read the header: {error}"))?;
         let declared = library::declared(&text);
-        let exported = library::exported(&self.shipped.shared())?;
-        let in_archive = library::exported_by_archive(&self.shipped.archive())?;
+        let exported = library::exported(&self.library.shared())?;
+        let in_archive = library::exported_by_archive(&self.library.archive())?;
         let mut findings = Vec::new();
         for (what, names) in [("libtramline.so", &exported), ("libtramline.a", &in_archive)] {
             for name in library::foreign(names) {
@@ -76,11 +74,12 @@ impl Bench {
             for name in declared.difference(names) {
                 findings.push(format!("{what} lacks {name}, which the header declares"));
             }
-            for name in names.difference(&declared).filter(|name| name.starts_with("tramline_")) {
+            let ours = names.difference(&declared).filter(|name| name.starts_with("tramline_"));
+            for name in ours.filter(|name| *name != TEST_ENTRY) {
                 findings.push(format!("{what} shows {name}, which the header does not declare"));
             }
         }
-        let (major, minor) = library::newest_glibc(&self.shipped.shared())?;
+        let (major, minor) = library::newest_glibc(&self.library.shared())?;
         let (most, least) = library::GLIBC_FLOOR;
         if (major, minor) > (most, least) {
             findings.push(format!("libtramline.so needs glibc {major}.{minor}, promised is {most}.{least}"));
@@ -102,18 +101,18 @@ impl Bench {
             let program = self.folder.join("alone");
             let mut compile = Command::new(compiler);
             compile.arg(standard).args(STRICT).arg("-o").arg(&program).arg(&source);
-            compile.args(self.pkg_config(&self.shipped)?);
+            compile.args(self.pkg_config()?);
             stage::run(&mut compile, COMPILE_LIMIT, |_| {})?;
             let mut run = Command::new(&program);
-            stage::run(run.env("LD_LIBRARY_PATH", self.shipped.lib()), COMPILE_LIMIT, |_| {})?;
+            stage::run(run.env("LD_LIBRARY_PATH", self.library.lib()), COMPILE_LIMIT, |_| {})?;
         }
         Ok(())
     }
 
-    fn pkg_config(&self, dist: &Dist) -> Result<Vec<String>, String> {
+    fn pkg_config(&self) -> Result<Vec<String>, String> {
         let flags = stage::output(
             Command::new("pkg-config")
-                .env("PKG_CONFIG_PATH", dist.lib().join("pkgconfig"))
+                .env("PKG_CONFIG_PATH", self.library.lib().join("pkgconfig"))
                 .args(["--cflags", "--libs", "tramline"]),
         )
         .map_err(|error| format!("{error}; pkg-config is needed"))?;
@@ -124,7 +123,8 @@ impl Bench {
         let program = self.compile_tests(kind)?;
         // A copy under another name, so that the loader takes it for another library.
         let copy = self.folder.join("second-copy.so");
-        fs::copy(self.tested.shared(), &copy).map_err(|error| format!("cannot copy the library: {error}"))?;
+        fs::copy(self.library.shared(), &copy)
+            .map_err(|error| format!("cannot copy the library: {error}"))?;
         let mut command = match kind {
             Kind::Valgrind => {
                 let mut command = Command::new("valgrind");
@@ -139,7 +139,7 @@ impl Bench {
             _ => Command::new(&program),
         };
         command
-            .env("LD_LIBRARY_PATH", self.tested.lib())
+            .env("LD_LIBRARY_PATH", self.library.lib())
             .env("TRAMLINE_BIN", &self.server)
             .env("TRAMLINE_C_TESTS", sources())
             .env("TRAMLINE_SECOND_COPY", &copy)
@@ -161,15 +161,15 @@ impl Bench {
         let program = self.folder.join(format!("tests-{kind:?}").to_lowercase());
         let mut compile = Command::new("cc");
         compile.arg("-std=c11").args(STRICT).arg("-o").arg(&program);
-        compile.arg("-I").arg(self.tested.include());
+        compile.arg("-I").arg(self.library.include());
         if kind == Kind::AddressSanitizer {
             compile.args(["-fsanitize=address", "-fno-omit-frame-pointer"]);
         }
         compile.args(files_of(&sources(), "c")?);
         if kind == Kind::Static {
-            compile.arg(self.tested.archive()).args(library::native_libraries()?.split_whitespace());
+            compile.arg(self.library.archive()).args(library::native_libraries()?.split_whitespace());
         } else {
-            compile.arg("-L").arg(self.tested.lib()).args(["-ltramline", "-pthread", "-ldl"]);
+            compile.arg("-L").arg(self.library.lib()).args(["-ltramline", "-pthread", "-ldl"]);
         }
         stage::run(&mut compile, COMPILE_LIMIT, |_| {})?;
         Ok(program)
@@ -184,7 +184,7 @@ impl Bench {
             let program = self.folder.join(&name);
             let mut compile = Command::new("cc");
             compile.arg("-std=c11").args(STRICT).arg("-o").arg(&program).arg(&source);
-            compile.args(self.pkg_config(&self.shipped)?);
+            compile.args(self.pkg_config()?);
             stage::run(&mut compile, COMPILE_LIMIT, |_| {})?;
             programs.push(name);
         }
@@ -192,7 +192,7 @@ impl Bench {
         let bench = library::crate_folder().join("benches/try_push.c");
         let mut compile = Command::new("cc");
         compile.arg("-std=c11").args(STRICT).arg("-o").arg(self.folder.join("try_push")).arg(bench);
-        stage::run(compile.args(self.pkg_config(&self.shipped)?), COMPILE_LIMIT, |_| {})?;
+        stage::run(compile.args(self.pkg_config()?), COMPILE_LIMIT, |_| {})?;
 
         let server = Background::start(
             Command::new(&self.server).args(["serve", "--dev", "--port", "0", "--json", "--log", "off"]),
@@ -204,7 +204,7 @@ impl Bench {
             |index: usize| ready["tokens"][index]["token"].as_str().ok_or("the server printed no token");
         let example = |name: &str| {
             let mut command = Command::new(self.folder.join(name));
-            command.env("LD_LIBRARY_PATH", self.shipped.lib());
+            command.env("LD_LIBRARY_PATH", self.library.lib());
             command
         };
         let publisher = example("publish").args([url, token(0)?]).spawn();
