@@ -4,16 +4,19 @@ import asyncio
 import faulthandler
 import itertools
 import logging
+import os
+import sys
 
 import pytest
 
 from harness.official import ON_OUR_LIBRARY, OfficialPeer
-from harness.peer import Peer
+from harness.peer import Encryption, Peer
 from harness.programs import TramlinePeer, WheelPeer
 from harness.server import Server
 
 KINDS = {kind.kind: kind for kind in (OfficialPeer, TramlinePeer, WheelPeer)}
 ROOMS = itertools.count(1)
+EXIT_STATUS = pytest.StashKey[int]()
 CLOSE_LIMIT = 15
 
 # The native library logs each subscription that ends while packets of it are on the way.
@@ -30,7 +33,8 @@ def pytest_pyfunc_call(pyfuncitem):
     arguments = {name: pyfuncitem.funcargs[name] for name in names}
     faulthandler.dump_traceback_later(limit + 2 * CLOSE_LIMIT, exit=True)
     try:
-        asyncio.run(within(limit, pyfuncitem.obj(**arguments), pyfuncitem.funcargs.get("room")))
+        room = pyfuncitem.funcargs.get("room") or pyfuncitem.funcargs.get("library_room")
+        asyncio.run(within(limit, pyfuncitem.obj(**arguments), room))
     finally:
         faulthandler.cancel_dump_traceback_later()
     return True
@@ -55,10 +59,19 @@ class Room:
         self.publishing, self.subscribing = kinds
         self.peers: list[Peer] = []
 
+    def unconnected(self) -> Peer:
+        """A peer of the publishing kind, for `connect`."""
+        peer = KINDS[self.publishing]()
+        self.peers.append(peer)
+        return peer
+
+    async def connect(self, peer: Peer, identity: str, encryption: Encryption | None = None, **options) -> None:
+        await peer.connect(self.server.url, self.server.token(self.name, identity, **options), encryption)
+
     async def join(self, kind: str, identity: str, **options) -> Peer:
         peer = KINDS[kind]()
         self.peers.append(peer)
-        await peer.connect(self.server.url, self.server.token(self.name, identity, **options))
+        await self.connect(peer, identity, **options)
         return peer
 
     async def publisher(self, identity: str = "publisher", **options) -> Peer:
@@ -89,3 +102,27 @@ else:
 def room(request, server):
     """A room for each pair of publishing and subscribing client."""
     return Room(server, request.param)
+
+
+@pytest.fixture
+def library_room(server):
+    """A room for peers on our library alone."""
+    return Room(server, ("library", "library"))
+
+
+# What lies below the wrapper is looked at only when that is ours.
+collect_ignore = [] if ON_OUR_LIBRARY else ["cases/test_library.py"]
+
+
+def pytest_sessionfinish(session, exitstatus):
+    session.config.stash[EXIT_STATUS] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config):
+    """Ends the process before the interpreter takes itself apart: threads of LiveKit's library that call back then abort it."""
+    status = config.stash.get(EXIT_STATUS, None)
+    if status is not None and not ON_OUR_LIBRARY:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)

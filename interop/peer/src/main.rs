@@ -7,6 +7,7 @@
 
 mod peer;
 
+use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -24,6 +25,7 @@ enum Operation {
     Connect {
         url: String,
         token: String,
+        encryption: Option<Encryption>,
     },
     Publish {
         name: String,
@@ -54,14 +56,38 @@ enum Operation {
     CloseStream {
         stream: usize,
     },
+    /// With `expected`, waits until the participant is like that.
     Participant {
         identity: String,
+        expected: Option<Value>,
+    },
+    Update {
+        name: String,
+        metadata: String,
+        attributes: BTreeMap<String, String>,
+    },
+    SetKey {
+        key: String,
     },
     Departed {
         identity: String,
     },
     Disconnected,
     Close,
+}
+
+/// A key for everybody in the room, in slot 0.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Encryption {
+    pub(crate) key: String,
+    pub(crate) derivation: Derivation,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Derivation {
+    Pbkdf2,
+    Hkdf,
 }
 
 #[derive(Debug, Deserialize)]
@@ -113,7 +139,9 @@ async fn serve(mut inbox: mpsc::UnboundedReceiver<String>) -> ExitCode {
 
 async fn perform(peer: &Rc<Peer>, operation: Operation) -> Result<Value, String> {
     match operation {
-        Operation::Connect { url, token } => peer.connect(&url, &token).await.map(Value::from),
+        Operation::Connect { url, token, encryption } => {
+            peer.connect(&url, &token, encryption).await.map(Value::from)
+        }
         Operation::Publish { name } => peer.publish(&name).await.map(Value::from),
         Operation::Push { sid, payload, user_timestamp } => {
             peer.push(&sid, &payload, user_timestamp).map(Value::from)
@@ -127,7 +155,13 @@ async fn perform(peer: &Rc<Peer>, operation: Operation) -> Result<Value, String>
         Operation::Subscribe { sid, buffer_size } => peer.subscribe(&sid, buffer_size).await.map(Value::from),
         Operation::Read { stream } => peer.read(stream).await,
         Operation::CloseStream { stream } => peer.close_stream(stream).await.map(Value::from),
-        Operation::Participant { identity } => Ok(peer.participant(&identity).await),
+        Operation::Participant { identity, expected } => {
+            Ok(peer.participant(&identity, expected.as_ref()).await)
+        }
+        Operation::Update { name, metadata, attributes } => {
+            peer.update(name, metadata, attributes).await.map(Value::from)
+        }
+        Operation::SetKey { key } => peer.set_key(&key).map(Value::from),
         Operation::Departed { identity } => {
             peer.departed(&identity).await;
             Ok(Value::Null)

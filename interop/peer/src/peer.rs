@@ -1,7 +1,7 @@
 //! The participant: the SDK's handles by the names that the cases use for them.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use aws_lc_rs::digest;
@@ -10,9 +10,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, Notify};
 use tramline::{
-    DataTrackFrame, DataTrackStream, DataTrackSubscribeOptions, DisconnectReason, LocalDataTrack,
-    RemoteDataTrack, Room, RoomEvent, RoomEvents, RoomOptions,
+    DataTrackFrame, DataTrackStream, DataTrackSubscribeOptions, DisconnectReason, KeyDerivation, KeyOptions,
+    KeyProvider, LocalDataTrack, RemoteDataTrack, Room, RoomEvent, RoomEvents, RoomOptions, SelfUpdate,
 };
+
+use crate::{Derivation, Encryption};
 
 /// Frames that begin like this only find out whether a subscription is up.
 const PROBE: &[u8] = b"probe:";
@@ -23,6 +25,7 @@ type Stream = Rc<Mutex<Option<DataTrackStream>>>;
 #[derive(Default)]
 pub(crate) struct Peer {
     room: OnceCell<Room>,
+    keys: OnceCell<KeyProvider>,
     local: RefCell<HashMap<String, LocalDataTrack>>,
     remote: RefCell<HashMap<String, RemoteDataTrack>>,
     streams: RefCell<Vec<Stream>>,
@@ -32,8 +35,24 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) async fn connect(self: &Rc<Self>, url: &str, token: &str) -> Result<(), String> {
-        let (room, events) = Room::connect(url, token, RoomOptions::default()).await.map_err(told)?;
+    pub(crate) async fn connect(
+        self: &Rc<Self>,
+        url: &str,
+        token: &str,
+        encryption: Option<Encryption>,
+    ) -> Result<(), String> {
+        let mut options = RoomOptions::default();
+        if let Some(Encryption { key, derivation }) = encryption {
+            let derivation = match derivation {
+                Derivation::Pbkdf2 => KeyDerivation::Pbkdf2,
+                Derivation::Hkdf => KeyDerivation::Hkdf,
+            };
+            let keys = KeyProvider::new(KeyOptions::default().with_derivation(derivation));
+            keys.set_shared_key(key.as_bytes(), 0).map_err(told)?;
+            options.encryption = Some(keys.clone());
+            self.keys.set(keys).map_err(|_| "this peer is connected already")?;
+        }
+        let (room, events) = Room::connect(url, token, options).await.map_err(told)?;
         self.room.set(room).map_err(|_| "this peer is connected already")?;
         tokio::task::spawn_local(Rc::clone(self).follow(events));
         Ok(())
@@ -144,13 +163,33 @@ impl Peer {
         self.streams.borrow().get(number).cloned().ok_or_else(|| format!("there is no stream {number}"))
     }
 
-    pub(crate) async fn participant(&self, identity: &str) -> Value {
+    pub(crate) async fn participant(&self, identity: &str, expected: Option<&Value>) -> Value {
         self.until(|| {
             let participants = self.room.get()?.remote_participants();
             let found = participants.get(identity)?;
-            Some(json!({ "name": found.name(), "metadata": found.metadata(), "attributes": found.attributes() }))
+            let found = json!({
+                "name": found.name(),
+                "metadata": found.metadata(),
+                "attributes": found.attributes(),
+            });
+            expected.is_none_or(|expected| *expected == found).then_some(found)
         })
         .await
+    }
+
+    pub(crate) async fn update(
+        &self,
+        name: String,
+        metadata: String,
+        attributes: BTreeMap<String, String>,
+    ) -> Result<(), String> {
+        let update = SelfUpdate { name: Some(name), metadata: Some(metadata), attributes };
+        self.room()?.local_participant().update(update).await.map_err(told)
+    }
+
+    pub(crate) fn set_key(&self, key: &str) -> Result<(), String> {
+        let keys = self.keys.get().ok_or("this peer has joined without encryption")?;
+        keys.set_shared_key(key.as_bytes(), 0).map(|_| ()).map_err(told)
     }
 
     pub(crate) async fn departed(&self, identity: &str) {

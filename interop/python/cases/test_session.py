@@ -50,3 +50,12 @@ async def test_a_bad_token_is_refused(room, options):
         await room.publisher("stranger", **options)
     room.peers.clear()
     assert "401" in str(refused.value), str(refused.value)
+
+
+async def test_what_a_peer_changes_of_itself_is_seen_by_the_other(room):
+    changing = await room.publisher("changing", name="before", can_update_own_metadata=True)
+    watching = await room.subscriber("watching")
+    await watching.participant("changing")
+    after = {"name": "nachher ä", "metadata": '{"battery": 97}', "attributes": {"colour": "red", "zone": "7"}}
+    await changing.update(**after)
+    assert await watching.participant("changing", after) == after

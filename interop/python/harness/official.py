@@ -7,12 +7,24 @@ import asyncio
 import os
 
 from livekit import rtc
+from livekit.rtc._proto.e2ee_pb2 import KeyDerivationFunction
+from livekit.rtc.e2ee import KeyProviderOptions
 
-from .peer import Frame, Peer, Refused, RemoteTrack, Stream
+from .peer import Encryption, Frame, Peer, Refused, RemoteTrack, Stream
 
 
 LIBRARY = "LIVEKIT_LIB_PATH"
 ON_OUR_LIBRARY = LIBRARY in os.environ
+
+
+EVENTS = [
+    "participant_connected",
+    "participant_disconnected",
+    "participant_name_changed",
+    "participant_metadata_changed",
+    "participant_attributes_changed",
+]
+DERIVATIONS = {"pbkdf2": KeyDerivationFunction.PBKDF2, "hkdf": KeyDerivationFunction.HKDF}
 
 
 class OfficialStream(Stream):
@@ -42,7 +54,7 @@ class OfficialPeer(Peer):
         self.room.on("data_track_published", self._published)
         self.room.on("data_track_unpublished", lambda sid: self.remote.pop(sid, None) and self._notify())
         self.room.on("disconnected", self._disconnected)
-        for event in ("participant_connected", "participant_disconnected", "participant_attributes_changed"):
+        for event in EVENTS:
             self.room.on(event, lambda *_: self._notify())
 
     def _published(self, track: rtc.RemoteDataTrack) -> None:
@@ -64,12 +76,28 @@ class OfficialPeer(Peer):
         async with self.changed:
             return await self.changed.wait_for(found)
 
-    async def connect(self, url: str, token: str) -> None:
+    async def connect(self, url: str, token: str, encryption: Encryption | None = None) -> None:
         options = rtc.RoomOptions(single_peer_connection=True)
+        if encryption:
+            derivation = DERIVATIONS[encryption.derivation]
+            keys = KeyProviderOptions(shared_key=encryption.key.encode(), key_derivation_function=derivation)
+            options.encryption = rtc.E2EEOptions(key_provider_options=keys)
         try:
             await self.room.connect(url, token, options)
         except rtc.ConnectError as error:
             raise Refused(error.message) from error
+
+    async def set_key(self, key: str) -> None:
+        self.room.e2ee_manager.key_provider.set_shared_key(key.encode(), 0)
+
+    async def update(self, name: str, metadata: str, attributes: dict[str, str]) -> None:
+        local = self.room.local_participant
+        # LiveKit's client sends the values that it knows along with the new one: each change must have come back first.
+        await local.set_name(name)
+        await self._until(lambda: local.name == name)
+        await local.set_metadata(metadata)
+        await self._until(lambda: local.metadata == metadata)
+        await local.set_attributes(attributes)
 
     async def publish(self, name: str) -> str:
         try:
@@ -103,9 +131,14 @@ class OfficialPeer(Peer):
     async def subscribe(self, track: RemoteTrack, buffer_size: int | None = None) -> Stream:
         return OfficialStream(self.remote[track.sid].subscribe(buffer_size=buffer_size))
 
-    async def participant(self, identity: str) -> dict:
-        found = await self._until(lambda: self.room.remote_participants.get(identity))
-        return {"name": found.name, "metadata": found.metadata, "attributes": dict(found.attributes)}
+    async def participant(self, identity: str, expected: dict | None = None) -> dict:
+        def find() -> dict | None:
+            if (found := self.room.remote_participants.get(identity)) is None:
+                return None
+            seen = {"name": found.name, "metadata": found.metadata, "attributes": dict(found.attributes)}
+            return seen if expected in (None, seen) else None
+
+        return await self._until(find)
 
     async def departed(self, identity: str) -> None:
         await self._until(lambda: identity not in self.room.remote_participants)

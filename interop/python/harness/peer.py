@@ -29,6 +29,15 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class Encryption:
+    """A key for everybody in the room, in slot 0."""
+
+    key: str
+    derivation: str
+    """`pbkdf2` or `hkdf`."""
+
+
+@dataclass(frozen=True)
 class RemoteTrack:
     sid: str
     name: str
@@ -72,7 +81,15 @@ class Peer(abc.ABC):
     sends_empty_frames = True
 
     @abc.abstractmethod
-    async def connect(self, url: str, token: str) -> None: ...
+    async def connect(self, url: str, token: str, encryption: Encryption | None = None) -> None: ...
+
+    @abc.abstractmethod
+    async def set_key(self, key: str) -> None:
+        """Replaces the key that it joined with."""
+
+    @abc.abstractmethod
+    async def update(self, name: str, metadata: str, attributes: dict[str, str]) -> None:
+        """Changes what the others see of it."""
 
     @abc.abstractmethod
     async def publish(self, name: str) -> str:
@@ -97,8 +114,8 @@ class Peer(abc.ABC):
     async def subscribe(self, track: RemoteTrack, buffer_size: int | None = None) -> Stream: ...
 
     @abc.abstractmethod
-    async def participant(self, identity: str) -> dict:
-        """Waits until `identity` is in the room: its name, metadata and attributes."""
+    async def participant(self, identity: str, expected: dict | None = None) -> dict:
+        """Waits until `identity` is in the room, and like `expected`: its name, metadata and attributes."""
 
     @abc.abstractmethod
     async def departed(self, identity: str) -> None:

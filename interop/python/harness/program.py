@@ -7,7 +7,7 @@ import os
 import sys
 
 from .official import OfficialPeer
-from .peer import Refused, RemoteTrack, Stream
+from .peer import Encryption, Refused, RemoteTrack, Stream
 
 
 class Program:
@@ -15,6 +15,9 @@ class Program:
         self.peer = OfficialPeer()
         self.streams: list[Stream] = []
         self.tracks: dict[str, RemoteTrack] = {}
+
+    async def connect(self, url: str, token: str, encryption: dict | None) -> None:
+        await self.peer.connect(url, token, encryption and Encryption(**encryption))
 
     async def push(self, sid: str, payload: str, user_timestamp: str | None) -> None:
         timestamp = None if user_timestamp is None else int(user_timestamp)

@@ -13,9 +13,10 @@ import itertools
 import json
 import os
 import sys
+from dataclasses import asdict
 
 from .official import LIBRARY
-from .peer import Frame, Peer, Refused, RemoteTrack, Stream
+from .peer import Encryption, Frame, Peer, Refused, RemoteTrack, Stream
 
 LINE_LIMIT = 4 * 1024 * 1024
 
@@ -84,9 +85,15 @@ class ProgramPeer(Peer):
         await self.process.stdin.drain()
         return await answer
 
-    async def connect(self, url: str, token: str) -> None:
+    async def connect(self, url: str, token: str, encryption: Encryption | None = None) -> None:
         await self._start()
-        await self._call("connect", url=url, token=token)
+        await self._call("connect", url=url, token=token, encryption=encryption and asdict(encryption))
+
+    async def set_key(self, key: str) -> None:
+        await self._call("set_key", key=key)
+
+    async def update(self, name: str, metadata: str, attributes: dict[str, str]) -> None:
+        await self._call("update", name=name, metadata=metadata, attributes=attributes)
 
     async def publish(self, name: str) -> str:
         return await self._call("publish", name=name)
@@ -110,8 +117,8 @@ class ProgramPeer(Peer):
         number = await self._call("subscribe", sid=track.sid, buffer_size=buffer_size)
         return ProgramStream(self, number, self.may_lose)
 
-    async def participant(self, identity: str) -> dict:
-        return await self._call("participant", identity=identity)
+    async def participant(self, identity: str, expected: dict | None = None) -> dict:
+        return await self._call("participant", identity=identity, expected=expected)
 
     async def departed(self, identity: str) -> None:
         await self._call("departed", identity=identity)
