@@ -128,3 +128,6 @@ unsafe fn text(pointer: *const c_char) -> String {
     // SAFETY: the contract above.
     unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
 }
+
+#[cfg(test)]
+mod tests;

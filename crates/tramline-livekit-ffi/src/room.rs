@@ -82,6 +82,7 @@ fn options(request: &proto::RoomOptions) -> RoomOptions {
     if let Some(millis) = request.connect_timeout_ms {
         options.connect_timeout = Duration::from_millis(millis);
     }
+    options.single_peer_connection = request.single_peer_connection.unwrap_or(true);
     // The older field is about media alone.
     options.encryption = request.encryption.as_ref().and_then(keys::provider);
     options
