@@ -47,7 +47,6 @@ impl Channels {
     pub(crate) fn open_negotiated(&mut self, sctp: &mut Association, events: &mut VecDeque<PeerEvent>) {
         for channel in Channel::ALL {
             let stream = channel.negotiated_id();
-            sctp.open_stream(stream);
             let (ordered, reliability) = delivery(channel);
             sctp.set_delivery(stream, ordered, reliability);
             self.establish(channel, stream, events);
@@ -67,7 +66,6 @@ impl Channels {
         };
         for (stream, channel) in (first..).step_by(2).zip(Channel::ALL) {
             let (ordered, reliability) = delivery(channel);
-            sctp.open_stream(stream);
             // Nothing may overtake the OPEN: until the ACK everything is ordered (RFC 8832 section 6).
             sctp.set_delivery(stream, true, reliability);
             let label = channel.label().as_bytes();
@@ -164,7 +162,7 @@ impl Channels {
         None
     }
 
-    /// The peer reset a stream: its channel is gone (RFC 8831 section 6.7). SCTP resets the other direction by itself.
+    /// The peer reset a stream: its channel is gone (RFC 8831 section 6.7). The other direction is reset with it.
     pub(crate) fn handle_reset(&mut self, stream: u16, events: &mut VecDeque<PeerEvent>) {
         self.incoming.retain(|(known, _)| *known != stream);
         self.readable.retain(|readable| *readable != stream);

@@ -296,7 +296,8 @@ impl Peer {
         if !self.is_open(channel) {
             return 0;
         }
-        self.config.send_window.saturating_sub(self.channels.total_buffered())
+        let room = self.sctp.as_ref().map_or(0, Association::room);
+        self.config.send_window.saturating_sub(self.channels.total_buffered()).min(room)
     }
 
     /// Longest message in bytes that the peer accepts; 0 before its description is known.
@@ -324,7 +325,16 @@ impl Peer {
     pub fn stats(&self) -> PeerStats {
         let mut stats = self.stats;
         if let Some(sctp) = &self.sctp {
-            stats.retransmission_timeouts = sctp.retransmission_timeouts();
+            let sctp = sctp.stats();
+            stats.retransmission_timeouts = sctp.timeouts;
+            stats.retransmissions = sctp.retransmissions;
+            stats.losses = sctp.losses;
+            stats.abandoned_messages = sctp.abandoned_messages;
+            stats.congestion_window = sctp.window;
+            stats.bytes_in_flight = sctp.in_flight;
+            stats.bytes_buffered = sctp.buffered;
+            stats.rejected_messages += sctp.oversize_messages;
+            stats.data_round_trip = sctp.round_trip;
         }
         if let Agent::Full(agent) = &self.agent {
             stats.round_trip = agent.round_trip();
@@ -339,7 +349,7 @@ impl Peer {
         self.send_limit = description.max_message_size.unwrap_or(usize::MAX).min(MAX_SEND_MESSAGE);
         self.dtls = Some(Session::new(&self.config.certificate, role, description.fingerprint, now));
         self.sctp = Some(Association::new(sctp::Settings {
-            max_send_message_size: self.send_limit,
+            secret: sctp_secret(&self.config.secret),
             max_receive_message_size: self.config.max_message_size,
             remote_port: description.sctp_port,
         }));
@@ -551,6 +561,15 @@ fn credentials(config: &PeerConfig) -> Credentials {
 
 fn tie_breaker(config: &PeerConfig) -> u64 {
     ice::derive_number(&config.secret, b't')
+}
+
+/// The association's own secret, of which nothing that is sent tells anything about the other uses of the peer's.
+fn sctp_secret(secret: &[u8; 32]) -> [u8; 32] {
+    let mut own = [0; 32];
+    for (label, part) in b"abcd".iter().zip(own.chunks_exact_mut(8)) {
+        part.copy_from_slice(&ice::derive_number(secret, *label).to_be_bytes());
+    }
+    own
 }
 
 /// A socket bound to no particular address chooses its source itself.

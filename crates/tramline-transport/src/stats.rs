@@ -35,8 +35,22 @@ pub struct PeerStats {
     pub address_changes: u64,
     /// Times that an SCTP retransmission timer ran out.
     pub retransmission_timeouts: u64,
+    /// DATA chunks that SCTP sent again.
+    pub retransmissions: u64,
+    /// DATA chunks that SCTP took for lost.
+    pub losses: u64,
+    /// Messages that SCTP gave up before they arrived whole.
+    pub abandoned_messages: u64,
+    /// Bytes that may be in flight now.
+    pub congestion_window: usize,
+    /// Bytes that are in flight now, chunk headers included.
+    pub bytes_in_flight: usize,
+    /// Bytes of messages that were accepted and neither acknowledged nor given up.
+    pub bytes_buffered: usize,
     /// Round-trip time of the last connectivity check; full ICE only.
     pub round_trip: Option<Duration>,
+    /// Smoothed round-trip time of data and its acknowledgement.
+    pub data_round_trip: Option<Duration>,
 }
 
 impl AddAssign for PeerStats {

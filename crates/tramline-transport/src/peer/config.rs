@@ -24,8 +24,8 @@ pub struct PeerConfig {
     pub max_message_size: usize,
     /// How many bytes SCTP is given at a time, queued and in flight together.
     ///
-    /// The peer's UDP receive buffer has to take a burst of this size, and SCTP walks all of it for each batch. On a
-    /// path with a round trip of `t` it also caps the throughput at this many bytes per `t`.
+    /// The congestion window may allow less. The peer's UDP receive buffer has to take a burst of this size; on a path
+    /// with a round trip of `t` it caps the throughput at this many bytes per `t`.
     pub send_window: usize,
     /// How long ICE, DTLS and SCTP may take together.
     pub connect_timeout: Duration,
