@@ -16,10 +16,12 @@ use std::{
 
 use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::Interest;
 use tramline_transport::{Transmit, Transmits};
 
 mod buffers;
+mod readiness;
+
+use readiness::Readiness;
 
 /// What a socket has done and failed to do, since it was bound.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +55,7 @@ impl AddAssign for UdpCounters {
 /// One bound UDP socket, either IPv4 or IPv6 (never both: a mapped address would be a second name for one peer).
 #[derive(Debug)]
 pub struct UdpSocket {
-    io: tokio::net::UdpSocket,
+    io: Readiness,
     state: UdpSocketState,
     local: SocketAddr,
     /// Datagrams that the send buffer did not take, in order, from `backlog_next` on.
@@ -77,9 +79,9 @@ impl UdpSocket {
         buffers::enlarge(&socket);
         socket.set_nonblocking(true)?;
         socket.bind(&addr.into())?;
-        let io = tokio::net::UdpSocket::from_std(socket.into())?;
-        let state = UdpSocketState::new(UdpSockRef::from(&io))?;
-        let local = io.local_addr()?;
+        let io = Readiness::new(socket.into())?;
+        let state = UdpSocketState::new(UdpSockRef::from(io.socket()))?;
+        let local = io.socket().local_addr()?;
         Ok(Self {
             io,
             state,
@@ -118,11 +120,7 @@ impl UdpSocket {
         loop {
             match self.try_recv(batch) {
                 Ok(true) => return Poll::Ready(Ok(())),
-                Ok(false) => match self.io.poll_recv_ready(cx) {
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Pending => return Poll::Pending,
-                },
+                Ok(false) => std::task::ready!(self.io.poll_readable(cx))?,
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
@@ -135,9 +133,9 @@ impl UdpSocket {
     pub fn try_recv(&mut self, batch: &mut RecvBatch) -> io::Result<bool> {
         batch.filled = 0;
         loop {
-            let read = self.io.try_io(Interest::READABLE, || {
+            let read = self.io.try_read(|socket| {
                 let mut slots = slots(&mut batch.buf);
-                self.state.recv(UdpSockRef::from(&self.io), &mut slots, &mut batch.metas)
+                self.state.recv(UdpSockRef::from(socket), &mut slots, &mut batch.metas)
             });
             match read {
                 Ok(count) => {
@@ -147,8 +145,7 @@ impl UdpSocket {
                     self.counters.received += batch.len() as u64;
                     if count < SLOTS {
                         // Nothing is left now; what comes later is reported anew. Saves the call that would find out.
-                        let nothing = io::Error::from(io::ErrorKind::WouldBlock);
-                        let _ = self.io.try_io(Interest::READABLE, || Err::<(), _>(nothing));
+                        self.io.clear_readable();
                     }
                     return Ok(true);
                 }
@@ -197,6 +194,7 @@ impl UdpSocket {
         if done {
             self.backlog.clear();
             self.backlog_next = 0;
+            self.io.ignore_writable();
         }
         done
     }
@@ -205,8 +203,8 @@ impl UdpSocket {
     ///
     /// # Errors
     /// The runtime is going away.
-    pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.io.poll_send_ready(cx)
+    pub fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_writable(cx)
     }
 
     /// Sends until done or blocked; the number of items dealt with.
@@ -220,11 +218,7 @@ impl UdpSocket {
                     self.counters.sent += run as u64;
                     next = end;
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    // Tells the reactor to report when there is room; it has not seen this refusal itself.
-                    let _ = self.io.try_io(Interest::WRITABLE, || Err::<(), _>(error));
-                    return next;
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return next,
                 // The offload was refused and is off from here on: the same datagrams go one by one.
                 Err(_) if run > 1 && self.state.max_gso_segments() == 1 => {}
                 Err(error) => {
@@ -249,7 +243,7 @@ impl UdpSocket {
             // A socket bound to one address needs no telling.
             src_ip: if self.local.ip().is_unspecified() { first.src.map(|src| src.ip()) } else { None },
         };
-        self.state.try_send(UdpSockRef::from(&self.io), &transmit)
+        self.state.try_send(UdpSockRef::from(self.io.socket()), &transmit)
     }
 }
 
