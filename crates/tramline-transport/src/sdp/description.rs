@@ -35,6 +35,9 @@ pub(crate) struct Section {
     /// The first of the formats.
     pub(crate) format: String,
     pub(crate) mid: Option<String>,
+    /// `a=rtpmap` of that format, without `a=`.
+    pub(crate) rtpmap: Option<String>,
+    rtcp_mux: bool,
     bundle_only: bool,
     attributes: Attributes,
 }
@@ -124,15 +127,29 @@ impl Description {
 
     /// Media id of the data channel section; sections without one are known by their index.
     pub(crate) fn mid(&self) -> String {
-        self.sections[self.data_index].mid.clone().unwrap_or_else(|| self.data_index.to_string())
+        self.sections[self.data_index].mid_or(self.data_index)
     }
 }
 
 impl Section {
+    /// Media id; a section without one is known by its index.
+    pub(crate) fn mid_or(&self, index: usize) -> String {
+        self.mid.clone().unwrap_or_else(|| index.to_string())
+    }
+
+    /// Media that can be taken into the bundle without being used.
+    pub(crate) fn can_idle(&self) -> bool {
+        self.is_offered() && self.protocol.ends_with("RTP/SAVPF") && self.rtcp_mux && self.rtpmap.is_some()
+    }
+
+    /// Port 0 with bundle-only (RFC 9143 section 6) is an offer all the same.
+    fn is_offered(&self) -> bool {
+        self.port != 0 || self.bundle_only
+    }
+
     fn carries_data(&self) -> bool {
-        // Port 0 with bundle-only (RFC 9143 section 6) is an offer all the same.
         self.kind == "application"
-            && (self.port != 0 || self.bundle_only)
+            && self.is_offered()
             && self.protocol.ends_with("DTLS/SCTP")
             && self.format == "webrtc-datachannel"
     }
@@ -212,6 +229,10 @@ fn attribute(
                 section.mid = Some(value.to_owned());
             }
             "bundle-only" => section.bundle_only = true,
+            "rtcp-mux" => section.rtcp_mux = true,
+            "rtpmap" if value.split(' ').next() == Some(&section.format) => {
+                section.rtpmap = Some(text.to_owned());
+            }
             _ => {}
         }
     }

@@ -29,21 +29,36 @@ pub(crate) const OFFER_MID: &str = "0";
 pub(crate) fn offer(local: &Local<'_>) -> String {
     let mut out = header(local, OFFER_MID);
     data_section(&mut out, local, "UDP/DTLS/SCTP", OFFER_MID);
+    candidates(&mut out, local);
     out
 }
 
-/// An answer that accepts the data channel section and rejects everything else.
+/// An answer that accepts the data channel section and lets everything else idle.
 ///
-/// Same sections in the same order; only the accepted one is in the bundle. This form was accepted by libwebrtc in the
-/// native client and in Chromium.
+/// Same sections in the same order. Media is taken into the bundle as `inactive`: the first section of an official offer owns
+/// the transport of them all, and Chromium now and then loses track of that transport when the section is rejected while
+/// candidates are being gathered for it. It connects, but the peer connection and its channels never say so. Media that
+/// cannot be in a bundle is rejected with port 0.
 pub(crate) fn answer(local: &Local<'_>, offer: &Description) -> String {
-    let mid = offer.mid();
-    let mut out = header(local, &mid);
-    for (index, section) in offer.sections.iter().enumerate() {
+    let mids: Vec<_> = (0..).zip(&offer.sections).map(|(index, section)| section.mid_or(index)).collect();
+    let is_bundled = |index: usize| index == offer.data_index || offer.sections[index].can_idle();
+    let bundled: Vec<_> = (0..mids.len()).filter(|index| is_bundled(*index)).collect();
+    let group: Vec<_> = bundled.iter().map(|index| mids[*index].as_str()).collect();
+    let mut out = header(local, &group.join(" "));
+    for (index, (section, mid)) in offer.sections.iter().zip(&mids).enumerate() {
+        // The first section of the bundle speaks for its transport: credentials and candidates in a later one are not
+        // looked at. Those of the data section stay for readers that know no other.
+        let is_first = bundled.first() == Some(&index);
         if index == offer.data_index {
-            data_section(&mut out, local, &section.protocol, &mid);
+            data_section(&mut out, local, &section.protocol, mid);
         } else {
-            rejected_section(&mut out, section, index);
+            media_section(&mut out, section, mid);
+            if is_first {
+                transport(&mut out, local);
+            }
+        }
+        if is_first {
+            candidates(&mut out, local);
         }
     }
     out
@@ -61,33 +76,41 @@ fn header(local: &Local<'_>, mid: &str) -> String {
 }
 
 fn data_section(out: &mut String, local: &Local<'_>, protocol: &str, mid: &str) {
-    let Local { credentials, fingerprint, max_message_size, setup, candidates, .. } = local;
-    let Credentials { ufrag, pwd } = credentials;
     let _ = write!(
         out,
-        "m=application 9 {protocol} webrtc-datachannel\r\n\
-         c=IN IP4 0.0.0.0\r\n\
-         a=mid:{mid}\r\n\
-         a=sendrecv\r\n\
-         a=ice-ufrag:{ufrag}\r\n\
-         a=ice-pwd:{pwd}\r\n\
-         a=ice-options:trickle\r\n\
-         a=fingerprint:sha-256 {fingerprint}\r\n\
-         a=setup:{setup}\r\n\
-         a=sctp-port:5000\r\n\
-         a=max-message-size:{max_message_size}\r\n"
+        "m=application 9 {protocol} webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:{mid}\r\na=sendrecv\r\n"
     );
-    for candidate in *candidates {
-        let _ = write!(out, "a={candidate}\r\n");
+    transport(out, local);
+    let _ = write!(out, "a=sctp-port:5000\r\na=max-message-size:{}\r\n", local.max_message_size);
+}
+
+fn media_section(out: &mut String, section: &Section, mid: &str) {
+    let Section { kind, protocol, format, rtpmap, .. } = section;
+    let port = if section.can_idle() { 9 } else { 0 };
+    let _ = write!(
+        out,
+        "m={kind} {port} {protocol} {format}\r\nc=IN IP4 0.0.0.0\r\na=mid:{mid}\r\na=inactive\r\n"
+    );
+    if let Some(rtpmap) = rtpmap.as_ref().filter(|_| section.can_idle()) {
+        let _ = write!(out, "a={rtpmap}\r\na=rtcp-mux\r\n");
     }
 }
 
-fn rejected_section(out: &mut String, section: &Section, index: usize) {
-    let Section { kind, protocol, format, mid, .. } = section;
-    let _ = write!(out, "m={kind} 0 {protocol} {format}\r\nc=IN IP4 0.0.0.0\r\n");
-    match mid {
-        Some(mid) => drop(write!(out, "a=mid:{mid}\r\n")),
-        None => drop(write!(out, "a=mid:{index}\r\n")),
+/// What the sections of a bundle have in common.
+fn transport(out: &mut String, local: &Local<'_>) {
+    let Local { credentials: Credentials { ufrag, pwd }, fingerprint, setup, .. } = local;
+    let _ = write!(
+        out,
+        "a=ice-ufrag:{ufrag}\r\n\
+         a=ice-pwd:{pwd}\r\n\
+         a=ice-options:trickle\r\n\
+         a=fingerprint:sha-256 {fingerprint}\r\n\
+         a=setup:{setup}\r\n"
+    );
+}
+
+fn candidates(out: &mut String, local: &Local<'_>) {
+    for candidate in local.candidates {
+        let _ = write!(out, "a={candidate}\r\n");
     }
-    out.push_str("a=inactive\r\n");
 }

@@ -43,7 +43,7 @@ const PION_ANSWER: &str = concat!(
 );
 
 #[test]
-fn an_official_offer_is_answered_with_its_media_rejected() {
+fn an_official_offer_is_answered_with_its_media_idle() {
     let mut server =
         Peer::server(server_config(1), VirtualClock::new().now(), NATIVE_OFFER).expect("a good offer");
     server.add_local_candidate("127.0.0.1:7882".parse().unwrap());
@@ -52,25 +52,31 @@ fn an_official_offer_is_answered_with_its_media_rejected() {
 
     let sections: Vec<&str> = answer.split("m=").skip(1).collect();
     assert_eq!(sections.len(), 7);
+    // The offer names the codec of two media sections only; the others cannot be answered but with a rejection.
     for (mid, section) in sections[..6].iter().enumerate() {
-        let kind = if mid < 3 { "audio 0 UDP/TLS/RTP/SAVPF 111" } else { "video 0 UDP/TLS/RTP/SAVPF 96" };
-        assert_eq!(*section, format!("{kind}\r\nc=IN IP4 0.0.0.0\r\na=mid:{mid}\r\na=inactive\r\n"));
+        let (kind, rtpmap) = if mid < 3 { ("audio", "111 opus/48000/2") } else { ("video", "96 VP8/90000") };
+        let (port, idle) = match mid {
+            0 | 3 => (9, format!("a=rtpmap:{rtpmap}\r\na=rtcp-mux\r\n")),
+            _ => (0, String::new()),
+        };
+        let format = &rtpmap[..rtpmap.find(' ').unwrap()];
+        let expected = format!(
+            "{kind} {port} UDP/TLS/RTP/SAVPF {format}\r\nc=IN IP4 0.0.0.0\r\na=mid:{mid}\r\na=inactive\r\n{idle}"
+        );
+        let rest = section.strip_prefix(expected.as_str()).unwrap_or_else(|| panic!("{section}"));
+        assert_eq!(rest.is_empty(), mid != 0, "only the first section speaks for the transport: {section}");
     }
     let data = sections[6];
     assert!(data.starts_with("application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n"), "{data}");
     let ufrag = format!("a=ice-ufrag:{}", server.local_ufrag());
-    for line in [
-        "a=mid:6",
-        "a=setup:passive",
-        "a=sctp-port:5000",
-        "a=max-message-size:262144",
-        "a=candidate:1 1 udp 2130706431 127.0.0.1 7882 typ host",
-        &ufrag,
-    ] {
+    for line in ["a=mid:6", "a=setup:passive", "a=sctp-port:5000", "a=max-message-size:262144", &ufrag] {
         assert!(data.lines().any(|l| l == line), "{line} in {data}");
     }
+    for line in ["a=setup:passive", "a=candidate:1 1 udp 2130706431 127.0.0.1 7882 typ host", &ufrag] {
+        assert!(sections[0].lines().any(|l| l == line), "{line} in {}", sections[0]);
+    }
     let session = answer.split("m=").next().unwrap();
-    assert!(session.lines().any(|l| l == "a=group:BUNDLE 6"), "{session}");
+    assert!(session.lines().any(|l| l == "a=group:BUNDLE 0 3 6"), "{session}");
     assert!(session.lines().any(|l| l == "a=ice-lite"), "{session}");
     assert!(!answer.contains("sctp-init") && !answer.contains("sped"), "hints are not echoed");
 
@@ -83,10 +89,10 @@ fn an_official_offer_is_answered_with_its_media_rejected() {
 #[test]
 fn an_answer_can_be_read_again() {
     let server = Peer::server(server_config(1), VirtualClock::new().now(), NATIVE_OFFER).unwrap();
-    // Its own data section is the only one that is not rejected.
+    // Its rejected sections stay rejected, its idle ones idle.
     let again =
         Peer::server(server_config(2), VirtualClock::new().now(), &server.answer()).expect("our own answer");
-    assert!(again.answer().contains("a=group:BUNDLE 6\r\n"));
+    assert!(again.answer().contains("a=group:BUNDLE 0 3 6\r\n"));
     // Answered by the other side of a passive peer.
     assert!(again.answer().contains("a=setup:active\r\n"));
 }
