@@ -22,8 +22,6 @@ const COMMON_FLAGS = [
 /** Offers loopback addresses, as addresses and not as `.local` names; no user has these. */
 const LOOPBACK_FLAGS = ['--allow-loopback-in-peer-connection', '--disable-features=WebRtcHideLocalIpsWithMdns'];
 
-const CONNECT_ATTEMPTS = 3;
-
 const FILES = new Map([
   ['/', 'page/index.html'],
   ['/page/peer.js', 'page/peer.js'],
@@ -84,15 +82,8 @@ export class ChromiumPeer {
     return this.page.evaluate(([name, given]) => window.peer[name](...given), [operation, args]);
   }
 
-  /** Again, a few times, when Chromium lost track of a transport that it had connected. */
-  async connect(url, token) {
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        return await this.call('connect', url, token);
-      } catch (error) {
-        if (attempt === CONNECT_ATTEMPTS || !error.message.includes('could not establish pc connection')) throw error;
-      }
-    }
+  connect(url, token) {
+    return this.call('connect', url, token);
   }
 
   publish(name) {

@@ -32,7 +32,7 @@ impl Peer {
             return Err(SdpError::WrongState("no offer was made yet"));
         }
         let answer = Description::parse(sdp)?;
-        if answer.data_index != 0 || answer.mid() != OFFER_MID {
+        if answer.data_index != 0 || answer.sections[0].mid_or(0) != OFFER_MID {
             return Err(SdpError::Mismatch("expected one application section with mid 0"));
         }
         let role = match answer.setup {
@@ -153,7 +153,9 @@ impl Peer {
         let (mid, mline_index) = match &self.part {
             Part::Offerer { .. } => (OFFER_MID.to_owned(), 0),
             Part::Answerer { offer, .. } => {
-                (offer.mid(), u16::try_from(offer.data_index).unwrap_or(u16::MAX))
+                // libwebrtc gives candidates for another section of the bundle to nobody.
+                let index = offer.bundled().next().unwrap_or(offer.data_index);
+                (offer.sections[index].mid_or(index), u16::try_from(index).unwrap_or(u16::MAX))
             }
         };
         let trickle = |candidate: &String| LocalCandidate {

@@ -125,9 +125,9 @@ impl Description {
         })
     }
 
-    /// Media id of the data channel section; sections without one are known by their index.
-    pub(crate) fn mid(&self) -> String {
-        self.sections[self.data_index].mid_or(self.data_index)
+    /// The sections that our answer takes into the bundle, by index. The first of them speaks for the transport of all.
+    pub(crate) fn bundled(&self) -> impl Iterator<Item = usize> {
+        (0..self.sections.len()).filter(|&index| index == self.data_index || self.sections[index].can_idle())
     }
 }
 
@@ -138,7 +138,7 @@ impl Section {
     }
 
     /// Media that can be taken into the bundle without being used.
-    pub(crate) fn can_idle(&self) -> bool {
+    fn can_idle(&self) -> bool {
         self.is_offered() && self.protocol.ends_with("RTP/SAVPF") && self.rtcp_mux && self.rtpmap.is_some()
     }
 

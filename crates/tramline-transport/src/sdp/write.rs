@@ -41,8 +41,7 @@ pub(crate) fn offer(local: &Local<'_>) -> String {
 /// cannot be in a bundle is rejected with port 0.
 pub(crate) fn answer(local: &Local<'_>, offer: &Description) -> String {
     let mids: Vec<_> = (0..).zip(&offer.sections).map(|(index, section)| section.mid_or(index)).collect();
-    let is_bundled = |index: usize| index == offer.data_index || offer.sections[index].can_idle();
-    let bundled: Vec<_> = (0..mids.len()).filter(|index| is_bundled(*index)).collect();
+    let bundled: Vec<_> = offer.bundled().collect();
     let group: Vec<_> = bundled.iter().map(|index| mids[*index].as_str()).collect();
     let mut out = header(local, &group.join(" "));
     for (index, (section, mid)) in offer.sections.iter().zip(&mids).enumerate() {
@@ -52,7 +51,7 @@ pub(crate) fn answer(local: &Local<'_>, offer: &Description) -> String {
         if index == offer.data_index {
             data_section(&mut out, local, &section.protocol, mid);
         } else {
-            media_section(&mut out, section, mid);
+            media_section(&mut out, section, mid, bundled.contains(&index));
             if is_first {
                 transport(&mut out, local);
             }
@@ -84,14 +83,14 @@ fn data_section(out: &mut String, local: &Local<'_>, protocol: &str, mid: &str) 
     let _ = write!(out, "a=sctp-port:5000\r\na=max-message-size:{}\r\n", local.max_message_size);
 }
 
-fn media_section(out: &mut String, section: &Section, mid: &str) {
+fn media_section(out: &mut String, section: &Section, mid: &str, is_idle: bool) {
     let Section { kind, protocol, format, rtpmap, .. } = section;
-    let port = if section.can_idle() { 9 } else { 0 };
+    let port = if is_idle { 9 } else { 0 };
     let _ = write!(
         out,
         "m={kind} {port} {protocol} {format}\r\nc=IN IP4 0.0.0.0\r\na=mid:{mid}\r\na=inactive\r\n"
     );
-    if let Some(rtpmap) = rtpmap.as_ref().filter(|_| section.can_idle()) {
+    if let Some(rtpmap) = rtpmap.as_ref().filter(|_| is_idle) {
         let _ = write!(out, "a={rtpmap}\r\na=rtcp-mux\r\n");
     }
 }

@@ -82,7 +82,7 @@ fn an_official_offer_is_answered_with_its_media_idle() {
 
     let trickled = server.local_candidates();
     assert_eq!(trickled.len(), 1);
-    assert_eq!((trickled[0].mid.as_str(), trickled[0].mline_index), ("6", 6));
+    assert_eq!((trickled[0].mid.as_str(), trickled[0].mline_index), ("0", 0));
     assert_eq!(trickled[0].candidate, "candidate:1 1 udp 2130706431 127.0.0.1 7882 typ host");
 }
 
