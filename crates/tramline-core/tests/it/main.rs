@@ -1,5 +1,6 @@
 //! Tests of the machines together and against what official clients were seen to do.
 
+mod allocations;
 mod e2ee;
 mod e2ee_vectors;
 mod frame_line;
