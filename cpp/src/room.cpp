@@ -45,6 +45,11 @@ std::vector<std::weak_ptr<RemoteParticipant>> Room::remoteParticipants() const {
   return session ? session->remotes() : std::vector<std::weak_ptr<RemoteParticipant>>();
 }
 
+std::weak_ptr<E2EEManager> Room::e2eeManager() const {
+  const auto session = core_->session();
+  return session ? session->encryption() : nullptr;
+}
+
 std::future<SessionStats> Room::getStats() const {
   const auto session = core_->session();
   auto stats = session ? session->stats() : std::nullopt;

@@ -13,14 +13,25 @@
 namespace livekit::internal {
 namespace {
 
-tramline_room* open(const std::string& url, const std::string& token, const RoomOptions& options) {
+/// Whether the next try may go better.
+bool isWorthARetry(tramline_status status) {
+  return status == TRAMLINE_ERR_CONNECT_UNREACHABLE || status == TRAMLINE_ERR_CONNECT_TRANSPORT || status == TRAMLINE_ERR_CONNECT_TIMEOUT;
+}
+
+tramline_room* open(const std::string& url, const std::string& token, const RoomOptions& options, const tramline_keys* keys) {
   tramline_room_options below{};
   tramline_room_options_defaults(&below, sizeof below);
   if (options.connect_timeout) below.connect_timeout_ms = static_cast<std::uint64_t>(std::max<std::int64_t>(options.connect_timeout->count(), 0));
+  below.single_peer_connection = options.single_peer_connection ? 1 : 0;
+  below.keys = keys;
+  if (options.rtc_config) log(LogLevel::Warn, "RoomOptions::rtc_config has no effect: data goes to the server's own addresses");
   tramline_room* room = nullptr;
-  const tramline_status status = tramline_room_connect(url.data(), url.size(), token.data(), token.size(), &below, &room);
-  if (status != TRAMLINE_OK) log(LogLevel::Error, std::string("cannot connect: ") + tramline_last_error());
-  return room;
+  for (std::uint32_t retries = options.join_retries.value_or(0);; --retries) {
+    const tramline_status status = tramline_room_connect(url.data(), url.size(), token.data(), token.size(), &below, &room);
+    if (status == TRAMLINE_OK) return room;
+    log(LogLevel::Error, std::string("cannot connect: ") + tramline_last_error());
+    if (retries == 0 || !isWorthARetry(status)) return nullptr;
+  }
 }
 
 }  // namespace
@@ -48,9 +59,13 @@ bool RoomCore::connect(const std::string& url, const std::string& token, const R
   std::shared_ptr<Session> session;
   try {
     reap(false);
-    if (tramline_room* room = open(url, token, options)) {
+    auto keys = options.encryption ? Session::makeKeys(*options.encryption) : nullptr;
+    const bool has_keys = keys != nullptr;
+    const bool needs_keys = options.encryption && options.encryption->encryption_type != EncryptionType::NONE;
+    tramline_room* room = has_keys == needs_keys ? open(url, token, options, has_keys ? Session::handleOf(*keys) : nullptr) : nullptr;
+    if (room != nullptr) {
       std::unique_ptr<tramline_room, decltype(&tramline_room_free)> owned(room, tramline_room_free);
-      session = std::make_shared<Session>(owned.get());
+      session = std::make_shared<Session>(owned.get(), std::move(keys));
       static_cast<void>(owned.release());
     }
     const std::lock_guard lock(mutex_);

@@ -1,5 +1,6 @@
 #include "session.h"
 
+#include <algorithm>
 #include <chrono>
 #include <unordered_map>
 #include <utility>
@@ -69,13 +70,41 @@ DisconnectReason reasonOf(std::int32_t number) {
 
 }  // namespace
 
-Session::Session(tramline_room* room) : handle_(std::make_shared<RoomHandle>(room)) {
+std::shared_ptr<E2EEManager::KeyProvider> Session::makeKeys(const E2EEOptions& options) {
+  const KeyProviderOptions& wanted = options.key_provider_options;
+  if (options.encryption_type == EncryptionType::NONE) return nullptr;
+  if (options.encryption_type != EncryptionType::GCM) {
+    log(LogLevel::Error, "cannot connect: data tracks are encrypted with EncryptionType::GCM only");
+    return nullptr;
+  }
+  tramline_key_options below{};
+  tramline_key_options_defaults(&below, sizeof below);
+  below.ratchet_salt = wanted.ratchet_salt.data();
+  below.ratchet_salt_len = wanted.ratchet_salt.size();
+  below.ratchet_window = static_cast<std::uint32_t>(std::max(wanted.ratchet_window_size, 0));
+  below.ring_size = static_cast<std::uint32_t>(std::max(wanted.key_ring_size, 0));
+  below.derivation = static_cast<std::int32_t>(wanted.key_derivation_function);
+  tramline_keys* handle = nullptr;
+  if (tramline_keys_new(&below, &handle) != TRAMLINE_OK) {
+    log(LogLevel::Error, std::string("cannot connect: ") + tramline_last_error());
+    return nullptr;
+  }
+  std::shared_ptr<E2EEManager::KeyProvider> keys(new E2EEManager::KeyProvider(wanted, handle));
+  if (wanted.shared_key) keys->setSharedKey(*wanted.shared_key);
+  return keys;
+}
+
+Session::Session(tramline_room* room, std::shared_ptr<E2EEManager::KeyProvider> keys) : handle_(std::make_shared<RoomHandle>(room)) {
   tramline_participant* local = nullptr;
   if (tramline_room_local_participant(room, &local) == TRAMLINE_OK) {
     const OwnedParticipant owned(local);
     local_.reset(new LocalParticipant(handle_, nextHandle(), ask(tramline_participant_sid, local), ask(tramline_participant_name, local),
                                       copy(tramline_participant_identity(local)), ask(tramline_participant_metadata, local), attributesOf(local),
                                       kindOf(local)));
+  }
+  if (keys) {
+    encryption_.reset(new E2EEManager(std::move(keys), handle_, local_ ? local_->identity() : std::string()));
+    encryption_->self_ = encryption_;
   }
   tramline_participant_list* others = nullptr;
   if (tramline_room_remote_participants(room, &others) == TRAMLINE_OK) {
@@ -96,11 +125,13 @@ void Session::leave() {
 
 void Session::expire() {
   const RoomInfoData last = info();
+  std::shared_ptr<E2EEManager> encryption;
   std::shared_ptr<LocalParticipant> local;
   std::map<std::string, std::shared_ptr<RemoteParticipant>> remotes;
   {
     const std::lock_guard lock(mutex_);
     last_info_ = last;
+    encryption.swap(encryption_);
     local.swap(local_);
     remotes.swap(remotes_);
   }
@@ -126,7 +157,17 @@ RoomInfoData Session::info() const {
   if (auto sid = ask(tramline_room_sid, std::as_const(room).get()); !sid.empty()) info.sid = std::move(sid);
   info.name = ask<tramline_room>(tramline_room_name, room.get());
   info.metadata = ask<tramline_room>(tramline_room_metadata, room.get());
-  info.num_participants = tramline_room_num_participants(room.get());
+  tramline_room_info told{};
+  told.struct_size = sizeof told;
+  if (tramline_room_read_info(room.get(), &told) == TRAMLINE_OK) {
+    info.empty_timeout = told.empty_timeout_s;
+    info.departure_timeout = told.departure_timeout_s;
+    info.max_participants = told.max_participants;
+    info.creation_time = told.created_at_ms;
+    info.num_participants = told.num_participants;
+    info.num_publishers = told.num_publishers;
+    info.active_recording = told.is_recorded != 0;
+  }
   return info;
 }
 
@@ -146,6 +187,11 @@ std::optional<SessionStats> Session::stats() const {
   const RtcCandidatePairStats pair{{"candidate-pair", now},
                                    {static_cast<double>(counted.round_trip_us) / kMicrosecondsPerSecond, static_cast<std::uint32_t>(counted.send_drops)}};
   return SessionStats{{{transport}, {channels}, {pair}}, {}};
+}
+
+std::shared_ptr<E2EEManager> Session::encryption() const {
+  const std::lock_guard lock(mutex_);
+  return encryption_;
 }
 
 std::shared_ptr<LocalParticipant> Session::local() const {
@@ -212,10 +258,22 @@ void Session::handle(RoomCore& core, const tramline_event& event) {
     case TRAMLINE_EVENT_ROOM_METADATA_CHANGED: {
       const RoomMetadataChangedEvent changed{copy(event.old_value), copy(event.value)};
       core.tell(*this, [&](Room& room, RoomDelegate& delegate) { delegate.onRoomMetadataChanged(room, changed); });
+      [[fallthrough]];
+    }
+    case TRAMLINE_EVENT_ROOM_UPDATED: {
       const RoomUpdatedEvent updated{info()};
       core.tell(*this, [&](Room& room, RoomDelegate& delegate) { delegate.onRoomUpdated(room, updated); });
       break;
     }
+    case TRAMLINE_EVENT_TOKEN_REFRESHED: {
+      const TokenRefreshedEvent refreshed{copy(event.value)};
+      core.tell(*this, [&](Room& room, RoomDelegate& delegate) { delegate.onTokenRefreshed(room, refreshed); });
+      break;
+    }
+    case TRAMLINE_EVENT_DECRYPTION_FAILED:
+    case TRAMLINE_EVENT_KEY_RATCHETED:
+      handleEncryption(core, event);
+      break;
     case TRAMLINE_EVENT_EVENTS_LOST:
       log(LogLevel::Warn, std::to_string(event.count) + " events were dropped because the delegate is slow; what is in the room now was told of");
       break;
@@ -243,7 +301,8 @@ void Session::handleParticipantDisconnected(RoomCore& core, const tramline_event
     participant = std::move(found->second);
     remotes_.erase(found);
   }
-  participant->reason_ = reasonOf(event.reason);
+  participant->reason_ = reasonOf(tramline_participant_disconnect_reason(event.participant));
+  told_encrypted_.erase(participant->identity());
   const ParticipantDisconnectedEvent disconnected{participant.get(), participant->reason_};
   core.tell(*this, [&](Room& room, RoomDelegate& delegate) { delegate.onParticipantDisconnected(room, disconnected); });
 }
@@ -289,6 +348,7 @@ void Session::handleTrackPublished(RoomCore& core, const tramline_event& event) 
   tramline_remote_track* handle = tramline_remote_track_clone(event.track);
   if (handle == nullptr) return;
   const std::shared_ptr<RemoteDataTrack> track(new RemoteDataTrack(handle));
+  tellEncryptionStatus(core, *track);
   core.trackPublished(*this, track);
   const DataTrackPublishedEvent published{track};
   core.tell(*this, [&](Room& room, RoomDelegate& delegate) { delegate.onDataTrackPublished(room, published); });
@@ -301,6 +361,27 @@ void Session::handleTrackUnpublished(RoomCore& core, const tramline_event& event
   const DataTrackUnpublishedEvent unpublished{copy(told.sid)};
   core.trackUnpublished(unpublished.sid);
   core.tell(*this, [&](Room& room, RoomDelegate& delegate) { delegate.onDataTrackUnpublished(room, unpublished); });
+}
+
+void Session::handleEncryption(RoomCore& core, const tramline_event& event) {
+  const auto participant = remote(copy(tramline_remote_track_publisher(event.track)));
+  if (!participant) return;
+  E2eeStateChangedEvent changed{participant.get(), EncryptionState::KeyRatcheted};
+  if (event.kind == TRAMLINE_EVENT_DECRYPTION_FAILED) {
+    log(LogLevel::Warn, copy(event.detail));
+    changed.state = event.reason == TRAMLINE_DROP_NO_KEY ? EncryptionState::MissingKey : EncryptionState::DecryptionFailed;
+  }
+  core.tell(*this, [&](Room& room, RoomDelegate& delegate) { delegate.onE2eeStateChanged(room, changed); });
+}
+
+void Session::tellEncryptionStatus(RoomCore& core, const RemoteDataTrack& track) {
+  const bool is_encrypted = track.info().uses_e2ee;
+  bool& told = told_encrypted_[track.publisherIdentity()];
+  const auto participant = remote(track.publisherIdentity());
+  if (told == is_encrypted || !participant) return;
+  told = is_encrypted;
+  const ParticipantEncryptionStatusChangedEvent changed{participant.get(), is_encrypted};
+  core.tell(*this, [&](Room& room, RoomDelegate& delegate) { delegate.onParticipantEncryptionStatusChanged(room, changed); });
 }
 
 void Session::tellSid(RoomCore& core) {

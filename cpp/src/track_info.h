@@ -3,6 +3,7 @@
 #include <livekit/data_track_info.h>
 #include <tramline.h>
 
+#include "schema.h"
 #include "text.h"
 
 namespace livekit::internal {
@@ -17,6 +18,8 @@ DataTrackInfo trackInfo(tramline_status (*ask)(const Track*, tramline_track_info
   info.name = copy(told.name);
   info.sid = copy(told.sid);
   info.uses_e2ee = told.uses_e2ee != 0;
+  info.schema = schemaId(told.schema);
+  info.frame_encoding = frameEncoding(told.frame_encoding);
   return info;
 }
 

@@ -143,17 +143,18 @@ inline std::shared_ptr<livekit::DataTrackStream> subscribeTo(livekit::RemoteData
   return std::move(subscribed).value();
 }
 
-/// Pushes one frame again and again, as long as it lives: what is pushed before the server has started a subscription does not come.
+/// Does something again and again, as long as it lives. A frame may be lost, or dropped for its age on a busy machine, and one that is pushed before
+/// the server has started a subscription does not come: what a test waits for is pushed until it is there.
 class Pump {
  public:
-  Pump(std::shared_ptr<livekit::LocalDataTrack> track, livekit::DataTrackFrame frame)
-      : thread_([this, track = std::move(track), frame = std::move(frame)] {
+  explicit Pump(std::function<void()> push)
+      : thread_([this, push = std::move(push)] {
           std::unique_lock lock(mutex_);
           // The wait is the pace.
-          while (!changed_.wait_for(lock, std::chrono::milliseconds(5), [this] { return is_stopped_; })) {
-            static_cast<void>(track->tryPush(frame));
-          }
+          while (!changed_.wait_for(lock, std::chrono::milliseconds(5), [this] { return is_stopped_; })) push();
         }) {}
+  Pump(std::shared_ptr<livekit::LocalDataTrack> track, livekit::DataTrackFrame frame)
+      : Pump([track = std::move(track), frame = std::move(frame)] { static_cast<void>(track->tryPush(frame)); }) {}
   ~Pump() {
     {
       const std::lock_guard lock(mutex_);

@@ -166,6 +166,7 @@ TEST_F(Callbacks, FramesComeBeforeAndAfterTheTrackAndAcrossRepublishingAndSessio
     EXPECT_TRUE(desk.events.track("pose"));
     EXPECT_EQ(desk.room.addOnDataFrameCallback("robot", "pose", after.callback()), 1U);
     EXPECT_TRUE(after.sees(1));
+    const std::lock_guard lock(before.mutex);
     EXPECT_EQ(before.got[1], bytes("one"));
   }
   {

@@ -158,6 +158,7 @@ TEST(Process, SignalsComeToTheApplicationsThreads) {
   ASSERT_TRUE(initialize(LogLevel::Off));
   Client robot(testing_server::freshRoom(), "robot");
   g_main = pthread_self();
+  g_handled_here = 0;
   struct sigaction action = {};
   struct sigaction before = {};
   action.sa_handler = [](int) { g_handled_here = pthread_equal(pthread_self(), g_main) != 0 ? 1 : 2; };

@@ -5,6 +5,7 @@
 
 mod c;
 mod check;
+mod cpp;
 mod interop;
 mod library;
 mod metadata;

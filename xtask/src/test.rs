@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::c;
 use crate::check;
+use crate::cpp;
 use crate::interop;
 use crate::stage::{self, Report, Tally};
 
@@ -15,16 +16,18 @@ enum Stage {
     Check,
     Rust,
     C,
+    Cpp,
     Python,
     Ffi,
     Chromium,
 }
 
 /// The name on the command line, whether it needs official clients, and what it is.
-const STAGES: [(Stage, &str, bool, &str); 6] = [
+const STAGES: [(Stage, &str, bool, &str); 7] = [
     (Stage::Check, "check", false, "what `cargo xtask check` does"),
     (Stage::Rust, "rust", false, "unit, integration and doc tests, fuzz corpora replayed"),
     (Stage::C, "c", false, "the C library as it ships, also under AddressSanitizer and valgrind"),
+    (Stage::Cpp, "cpp", false, "the C++ SDK, with valgrind and under two sanitizers"),
     (Stage::Python, "python", true, "the official Python client"),
     (Stage::Ffi, "ffi", true, "the official Python client on our liblivekit_ffi"),
     (Stage::Chromium, "chromium", true, "the official JavaScript client in Chromium"),
@@ -83,6 +86,9 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     }
     if options.wants(Stage::C) {
         c::stages(&mut report, &mut total);
+    }
+    if options.wants(Stage::Cpp) {
+        cpp::stages(&mut report, &mut total);
     }
     if options.offline {
         println!("\nofficial clients: left out, --offline");
@@ -145,14 +151,14 @@ mod tests {
     fn offline_leaves_out_official_clients_only() {
         let options = parse(&["--offline"]).expect("a known option");
         let wanted = STAGES.map(|(stage, ..)| options.wants(stage));
-        assert_eq!(wanted, [true, true, true, false, false, false]);
+        assert_eq!(wanted, [true, true, true, true, false, false, false]);
     }
 
     #[test]
     fn only_takes_stages_by_name_and_refuses_others() {
         let options = parse(&["--only", "chromium", "--only", "rust"]).expect("known stages");
         let wanted = STAGES.map(|(stage, ..)| options.wants(stage));
-        assert_eq!(wanted, [false, true, false, false, false, true]);
+        assert_eq!(wanted, [false, true, false, false, false, false, true]);
         assert!(parse(&["--only", "nothing"]).unwrap_err().contains("there is no stage nothing"));
         assert!(parse(&["--only"]).is_err());
         assert!(parse(&["--fast"]).is_err());

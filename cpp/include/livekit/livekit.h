@@ -5,6 +5,7 @@
 
 #include <livekit/build.h>
 #include <livekit/data_track_stream.h>
+#include <livekit/e2ee.h>
 #include <livekit/local_participant.h>
 #include <livekit/logging.h>
 #include <livekit/participant.h>

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include <livekit/e2ee.h>
 #include <livekit/local_participant.h>
 #include <livekit/remote_data_track.h>
 #include <livekit/remote_participant.h>
@@ -26,6 +27,20 @@ namespace internal {
 class RoomCore;
 }
 
+/// A STUN or TURN server. Without effect, see RoomOptions::rtc_config.
+struct IceServer {
+  std::string url;         ///< Where it is.
+  std::string username;    ///< Who asks.
+  std::string credential;  ///< And may.
+};
+
+/// Settings of WebRTC. Without effect, see RoomOptions::rtc_config.
+struct RtcConfig {
+  int ice_transport_type = 0;          ///< LiveKit's number.
+  int continual_gathering_policy = 0;  ///< LiveKit's number.
+  std::vector<IceServer> ice_servers;  ///< STUN and TURN servers.
+};
+
 /// How to join a room.
 struct RoomOptions {
   /// Has no effect on data tracks: those are subscribed to one by one.
@@ -34,10 +49,18 @@ struct RoomOptions {
   std::optional<bool> adaptive_stream;
   /// Has no effect on data tracks.
   bool dynacast = false;
-  /// One WebRTC connection for both directions, which is what this SDK has whenever the server can.
+  /// Encrypts data tracks end to end, and reads encrypted ones.
+  std::optional<E2EEOptions> encryption;
+  /// Has no effect: data goes to the server's own addresses. It is logged when it is set.
+  std::optional<RtcConfig> rtc_config;
+  /// How often to try again when the server cannot be reached; unset is not at all. Each try has the time of `connect_timeout`.
+  std::optional<std::uint32_t> join_retries;
+  /// One WebRTC connection for both directions, as current servers know it; a server that does not know it gets two all the same.
   bool single_peer_connection = true;
   /// Time for connecting as a whole; unset is 15 s.
   std::optional<std::chrono::milliseconds> connect_timeout;
+  /// Names of other SDKs, for the server's statistics; not sent.
+  std::optional<std::string> other_sdks;
 };
 
 /// Takes the frames of a track, and their time stamps.
@@ -84,6 +107,9 @@ class LIVEKIT_API Room {
   std::weak_ptr<RemoteParticipant> remoteParticipant(const std::string& identity) const;
   /// The other participants, as they are now.
   std::vector<std::weak_ptr<RemoteParticipant>> remoteParticipants() const;
+
+  /// The encryption of the session; empty outside of one, and unless RoomOptions::encryption was given.
+  std::weak_ptr<E2EEManager> e2eeManager() const;
 
   /// What the connection has counted. The future is ready.
   /// @throws std::runtime_error when the room is not connected.

@@ -35,6 +35,13 @@ class LIVEKIT_API RoomDelegate {
   virtual void onParticipantNameChanged(Room&, const ParticipantNameChangedEvent&) {}
   /// A participant's attributes changed.
   virtual void onParticipantAttributesChanged(Room&, const ParticipantAttributesChangedEvent&) {}
+  /// A participant has begun, or ceased, to encrypt the tracks that it publishes; comes before onDataTrackPublished().
+  virtual void onParticipantEncryptionStatusChanged(Room&, const ParticipantEncryptionStatusChangedEvent&) {}
+  /// Frames of a participant's encrypted tracks cannot be decrypted; comes once for each cause, and again when keys have changed. Or they can be
+  /// again, because the sender's ratchet was followed.
+  virtual void onE2eeStateChanged(Room&, const E2eeStateChangedEvent&) {}
+  /// The server gave a later token.
+  virtual void onTokenRefreshed(Room&, const TokenRefreshedEvent&) {}
   /// Something about participants changed; comes after the event that says what.
   virtual void onParticipantsUpdated(Room&, const ParticipantsUpdatedEvent&) {}
   /// The room's state changed.
@@ -47,6 +54,15 @@ class LIVEKIT_API RoomDelegate {
   virtual void onDataTrackPublished(Room&, const DataTrackPublishedEvent&) {}
   /// A data track is gone.
   virtual void onDataTrackUnpublished(Room&, const DataTrackUnpublishedEvent&) {}
+
+  /// @name What does not happen in this version
+  /// A session whose connection breaks ends, and connection quality is not measured. Declared so that delegates written for LiveKit's SDK compile.
+  /// @{
+  virtual void onConnectionQualityChanged(Room&, const ConnectionQualityChangedEvent&) {}
+  virtual void onReconnecting(Room&, const ReconnectingEvent&) {}
+  virtual void onReconnected(Room&, const ReconnectedEvent&) {}
+  virtual void onRoomMoved(Room&, const RoomMovedEvent&) {}
+  /// @}
 };
 
 }  // namespace livekit

@@ -44,6 +44,25 @@ enum class DisconnectReason {
   AgentError,          ///< An agent failed.
 };
 
+/// How well a participant's connection does. The numbers are LiveKit's.
+enum class ConnectionQuality {
+  Poor = 0,   ///< Badly.
+  Good,       ///< Well enough.
+  Excellent,  ///< Well.
+  Lost,       ///< Not at all.
+};
+
+/// How the encryption of a participant's tracks does. The numbers are LiveKit's.
+enum class EncryptionState {
+  New = 0,           ///< Nothing was encrypted or decrypted yet.
+  Ok,                ///< It works.
+  EncryptionFailed,  ///< Frames cannot be encrypted.
+  DecryptionFailed,  ///< Frames cannot be decrypted: another key, index, identity or derivation.
+  MissingKey,        ///< There is no key.
+  KeyRatcheted,      ///< The sender has moved on to a later key of its ratchet.
+  InternalError,     ///< Something else.
+};
+
 /// A key and a value.
 struct AttributeEntry {
   std::string key;    ///< The key.
@@ -116,6 +135,40 @@ struct ParticipantAttributesChangedEvent {
   Participant* participant = nullptr;              ///< Whose. Valid during the call.
   std::vector<AttributeEntry> changed_attributes;  ///< Those that were added or changed; those that were removed, with an empty value.
 };
+
+/// A participant has begun, or ceased, to encrypt the tracks that it publishes.
+struct ParticipantEncryptionStatusChangedEvent {
+  Participant* participant = nullptr;  ///< Who. Valid during the call.
+  bool is_encrypted = false;           ///< Whether it does, by the last track that it published.
+};
+
+/// Frames of a participant's encrypted tracks cannot be decrypted, or can be again with a later key.
+struct E2eeStateChangedEvent {
+  Participant* participant = nullptr;            ///< Whose. Valid during the call.
+  EncryptionState state = EncryptionState::New;  ///< What became of them.
+};
+
+/// How well a participant's connection does.
+struct ConnectionQualityChangedEvent {
+  Participant* participant = nullptr;                   ///< Whose. Valid during the call.
+  ConnectionQuality quality = ConnectionQuality::Good;  ///< How well.
+};
+
+/// The server gave a later token.
+struct TokenRefreshedEvent {
+  std::string token;  ///< For joining again when the first one has expired.
+};
+
+/// The room is on another server.
+struct RoomMovedEvent {
+  RoomInfoData info;  ///< As it is now.
+};
+
+/// The connection broke and is being made anew.
+struct ReconnectingEvent {};
+
+/// The connection is there again.
+struct ReconnectedEvent {};
 
 /// Something about these participants changed.
 struct ParticipantsUpdatedEvent {

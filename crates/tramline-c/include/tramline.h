@@ -987,6 +987,10 @@ tramline_status tramline_room_read_info(const struct tramline_room *room,
 /// How many participants the server counts; some seconds old. 0 when `room` is null.
 uint32_t tramline_room_num_participants(const struct tramline_room *room);
 
+/// Whether tracks to come are published encrypted, when the room was given keys; true at first. Published ones stay as they are.
+tramline_status tramline_room_set_encrypting(const struct tramline_room *room,
+                                             bool encrypting);
+
 /// The participant that this session is; to be freed.
 tramline_status tramline_room_local_participant(const struct tramline_room *room,
                                                 struct tramline_participant **participant);

@@ -306,6 +306,19 @@ pub unsafe extern "C" fn tramline_room_num_participants(room: *const tramline_ro
     guard_or(0, || Ok(unsafe { handle::value(room, "room") }?.room()?.num_participants()))
 }
 
+/// Whether tracks to come are published encrypted, when the room was given keys; true at first. Published ones stay as they are.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tramline_room_set_encrypting(
+    room: *const tramline_room,
+    encrypting: bool,
+) -> tramline_status {
+    guard(|| {
+        // SAFETY: the rule on handles.
+        unsafe { handle::value(room, "room") }?.room()?.set_encrypting(encrypting);
+        Ok(())
+    })
+}
+
 /// The participant that this session is; to be freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tramline_room_local_participant(
