@@ -10,11 +10,14 @@ use std::time::Duration;
 use crate::library::{self, Dist};
 use crate::metadata::Metadata;
 use crate::stage::{self, Report, Tally};
+use crate::system::{self, Need};
 
 const BUILD_LIMIT: Duration = Duration::from_secs(20 * 60);
 const COMPILE_LIMIT: Duration = Duration::from_secs(5 * 60);
 /// Every wait in the tests has a limit of its own; this one ends a program that hangs.
 const RUN_LIMIT: Duration = Duration::from_secs(10 * 60);
+const NEEDS: [Need; 4] =
+    [("c++", "g++"), ("valgrind", "valgrind"), ("pkg-config", "pkg-config"), ("objcopy", "binutils")];
 /// The entry that only a library for tests has.
 const TEST_ENTRY: &str = "tramline_test_panic";
 /// What a compiler is asked everywhere.
@@ -52,6 +55,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Result<Self, String> {
+        system::ensure(&NEEDS)?;
         let target = Metadata::load()?.target_directory;
         stage::run(&mut stage::cargo(&["build", "--locked", "-p", "tramline-cli"]), BUILD_LIMIT, |_| {})?;
         let folder = target.join("c");
@@ -78,6 +82,10 @@ impl Bench {
             for name in ours.filter(|name| *name != TEST_ENTRY) {
                 findings.push(format!("{what} shows {name}, which the header does not declare"));
             }
+        }
+        let soname = library::soname(&self.library.shared())?;
+        if soname != library::SONAME {
+            findings.push(format!("libtramline.so has the SONAME {soname:?}, expected {}", library::SONAME));
         }
         let (major, minor) = library::newest_glibc(&self.library.shared())?;
         let (most, least) = library::GLIBC_FLOOR;

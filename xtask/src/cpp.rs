@@ -2,23 +2,22 @@
 //!
 //! `cpp/tests/CMakeLists.txt` says what runs in which build. The Rust library and the server are those of cargo's dev profile.
 
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use crate::metadata::Metadata;
 use crate::stage::{self, Report, Tally};
+use crate::system::{self, Need};
 
 const BUILD_LIMIT: Duration = Duration::from_secs(20 * 60);
-const SETUP_LIMIT: Duration = Duration::from_secs(10 * 60);
 /// CTest has limits of its own; this one ends CTest.
 const TEST_LIMIT: Duration = Duration::from_secs(15 * 60);
 
-/// A file that must be there, and the package of the distribution that brings it.
-const NEEDED: [(&str, &str); 4] = [
-    ("/usr/bin/cmake", "cmake"),
-    ("/usr/bin/g++", "g++"),
-    ("/usr/bin/valgrind", "valgrind"),
+const NEEDS: [Need; 5] = [
+    ("cmake", "cmake"),
+    ("make", "make"),
+    ("g++", "g++"),
+    ("valgrind", "valgrind"),
     ("/usr/include/gtest/gtest.h", "libgtest-dev"),
 ];
 
@@ -37,16 +36,7 @@ pub(crate) fn stages(report: &mut Report, total: &mut Tally) {
 }
 
 fn set_up() -> Result<(), String> {
-    let missing: Vec<&str> =
-        NEEDED.iter().filter(|(file, _)| !Path::new(file).exists()).map(|(_, package)| *package).collect();
-    if !missing.is_empty() {
-        println!("installing {} from the distribution", missing.join(", "));
-        let by_hand = |error| format!("{error}\ninstall {} by hand, or run as root", missing.join(", "));
-        stage::run(Command::new("apt-get").args(["update", "-qq"]), SETUP_LIMIT, |_| {}).map_err(by_hand)?;
-        let mut install = Command::new("apt-get");
-        install.args(["install", "-y", "-qq", "--no-install-recommends"]).args(&missing);
-        stage::run(install.env("DEBIAN_FRONTEND", "noninteractive"), SETUP_LIMIT, |_| {}).map_err(by_hand)?;
-    }
+    system::ensure(&NEEDS)?;
     // The server that the tests talk to; the library is built by CMake.
     stage::run(&mut stage::cargo(&["build", "--locked", "-p", "tramline-cli"]), BUILD_LIMIT, |_| {})
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::metadata::Metadata;
 use crate::stage::{self, Report, Tally};
+use crate::system;
 
 /// The variable by which the official Python client is given another native library.
 const LIBRARY: &str = "LIVEKIT_LIB_PATH";
@@ -116,24 +117,7 @@ fn set_up_python() -> Result<(), String> {
 }
 
 fn set_up_chromium() -> Result<(), String> {
-    if Path::new(CHROMIUM).exists() {
-        println!("Chromium is there");
-    } else {
-        println!("installing Chromium from the distribution");
-        let mut env = Command::new("apt-get");
-        stage::run(env.args(["update", "-qq"]), SETUP_LIMIT, |_| {})
-            .map_err(|error| format!("{error}\nChromium is needed as {CHROMIUM}: install it by hand"))?;
-        stage::run(
-            Command::new("apt-get")
-                .args(["install", "-y", "-qq", "--no-install-recommends", "chromium"])
-                .env("DEBIAN_FRONTEND", "noninteractive"),
-            SETUP_LIMIT,
-            |_| {},
-        )
-        .map_err(|error| {
-            format!("{error}\nChromium is needed as {CHROMIUM}: install it by hand, or run as root")
-        })?;
-    }
+    system::ensure(&[(CHROMIUM, "chromium")])?;
     let browser = folder().join("browser");
     let lock = browser.join("package-lock.json");
     let installed = browser.join("node_modules/installed-lock.json");

@@ -19,7 +19,7 @@ const TOOL_LIMIT: Duration = Duration::from_secs(5 * 60);
 const PREFIX: &str = "tramline_";
 
 /// Of the ABI; `build.rs` of the crate has the same in the SONAME.
-const SONAME: &str = "libtramline.so.0";
+pub(crate) const SONAME: &str = "libtramline.so.0";
 
 /// The oldest glibc that the shared library asks for: Debian 12, Ubuntu 22.04, RHEL 9.
 pub(crate) const GLIBC_FLOOR: (u32, u32) = (2, 34);
@@ -234,6 +234,14 @@ pub(crate) fn declared(header: &str) -> BTreeSet<String> {
         })
     });
     names.collect()
+}
+
+/// The name under which a shared library is loaded by what was linked with it.
+pub(crate) fn soname(library: &Path) -> Result<String, String> {
+    let listed = stage::output(Command::new("objdump").arg("-p").arg(library))?;
+    let mut words = listed.split_whitespace();
+    let found = words.find(|word| *word == "SONAME").and_then(|_| words.next());
+    Ok(found.unwrap_or_default().to_owned())
 }
 
 /// The newest version of glibc among the symbols that a shared library takes from it.

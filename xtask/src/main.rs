@@ -10,6 +10,7 @@ mod interop;
 mod library;
 mod metadata;
 mod stage;
+mod system;
 mod test;
 
 use std::process::ExitCode;
