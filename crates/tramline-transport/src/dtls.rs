@@ -300,8 +300,9 @@ static CONFIG: LazyLock<Arc<Config>> = LazyLock::new(|| {
         // The cookie proves that the client's address is real. An ICE check has proved that already, with a password.
         .use_server_cookie(false)
         .flight_start_rto(Duration::from_millis(250))
-        .flight_retries(7)
-        .handshake_timeout(Duration::from_secs(30))
+        // The peer around the session watches the clock.
+        .flight_retries(12)
+        .handshake_timeout(Duration::from_secs(600))
         .build()
         .expect("these constants are a valid configuration");
     Arc::new(config)

@@ -203,7 +203,8 @@ impl Peer {
             return None;
         }
         let agent = self.agent.poll_timeout();
-        let dtls = self.dtls.as_ref().and_then(Session::poll_timeout);
+        // A peer that was quicker may have begun the handshake; without a path there is nowhere to repeat our part of it.
+        let dtls = self.agent.path().and(self.dtls.as_ref()).and_then(Session::poll_timeout);
         let sctp = self.sctp.as_ref().and_then(Association::poll_timeout);
         [agent, dtls, sctp, Some(self.deadline())].into_iter().flatten().min()
     }

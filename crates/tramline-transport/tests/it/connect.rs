@@ -67,12 +67,8 @@ fn a_connection_comes_up_over_a_bad_network() {
             seed,
             negotiated: seed % 2 == 0,
             server_active: seed % 4 >= 2,
-            conditions: Conditions {
-                loss: 0.15,
-                duplicate: 0.1,
-                delay: Duration::from_millis(10),
-                jitter: Duration::from_millis(20),
-            },
+            conditions: BAD,
+            connect_timeout: BAD_CONNECT,
             ..Setup::default()
         };
         Link::connected(&setup);
@@ -209,3 +205,29 @@ fn descriptions_at_the_wrong_time_are_refused() {
     assert_eq!(link.server.answer(), "", "who offers answers nothing");
     assert!(tramline_transport::Peer::client_answering(client_config(1), now, "v=0").is_err());
 }
+
+#[test]
+fn a_client_that_answers_connects_over_a_bad_network() {
+    run_seeds(40, |seed| {
+        let setup = Setup {
+            seed,
+            negotiated: false,
+            server_active: seed % 4 >= 2,
+            offerer: if seed % 2 == 0 { Offerer::Server } else { Offerer::FullServer },
+            conditions: BAD,
+            connect_timeout: BAD_CONNECT,
+            ..Setup::default()
+        };
+        Link::connected(&setup);
+    });
+}
+
+const BAD: Conditions = Conditions {
+    loss: 0.15,
+    duplicate: 0.1,
+    delay: Duration::from_millis(10),
+    jitter: Duration::from_millis(20),
+};
+
+/// The DTLS handshake doubles its pause with each lost flight; of a thousand one takes half a minute here.
+const BAD_CONNECT: Duration = Duration::from_secs(240);

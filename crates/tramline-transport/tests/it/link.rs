@@ -35,6 +35,8 @@ pub(crate) struct Setup {
     pub(crate) server_active: bool,
     pub(crate) ipv6: bool,
     pub(crate) offerer: Offerer,
+    /// How long connecting may take.
+    pub(crate) connect_timeout: Duration,
 }
 
 /// Who makes the offer and the channels.
@@ -56,6 +58,7 @@ impl Default for Setup {
             server_active: false,
             ipv6: false,
             offerer: Offerer::Client,
+            connect_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -94,6 +97,8 @@ pub(crate) struct Link {
     /// Whether the driver fetches the events of each side.
     pub(crate) reads: [bool; 2],
     out: Transmits,
+    /// The last instant, and how often something happened in it.
+    steps: (Option<Instant>, usize),
 }
 
 impl Link {
@@ -120,6 +125,8 @@ impl Link {
         let (mut client_config, mut server_config) = (client_config(setup.seed), server_config(setup.seed));
         client_config.negotiated_channels = setup.negotiated;
         server_config.negotiated_channels = setup.negotiated;
+        client_config.connect_timeout = setup.connect_timeout;
+        server_config.connect_timeout = setup.connect_timeout;
         let (client, server) = if setup.offerer == Offerer::Client {
             let mut client = Peer::client(client_config, now);
             client.add_local_candidate(client_addr);
@@ -159,13 +166,14 @@ impl Link {
             longest: 0,
             reads: [true, true],
             out: Transmits::new(),
+            steps: (None, 0),
         }
     }
 
     /// Both peers connected and all channels open.
     pub(crate) fn connected(setup: &Setup) -> Self {
         let mut link = Self::new(setup);
-        link.run_until(Duration::from_secs(20), |link| {
+        link.run_until(setup.connect_timeout, |link| {
             End::BOTH
                 .into_iter()
                 .all(|end| Channel::ALL.into_iter().all(|channel| link.peer(end).is_open(channel)))
@@ -219,6 +227,21 @@ impl Link {
         }
     }
 
+    /// A peer whose next timer is always now would keep the clock from moving on for ever.
+    fn note_instant(&mut self, now: Instant) {
+        let (instant, steps) = &mut self.steps;
+        *steps = if *instant == Some(now) { *steps + 1 } else { 0 };
+        *instant = Some(now);
+        assert!(
+            self.steps.1 < 1_000,
+            "time stands still; timers in {:?} and {:?}; {:?} {:?}",
+            self.client.poll_timeout().map(|at| at.saturating_duration_since(now)),
+            self.server.poll_timeout().map(|at| at.saturating_duration_since(now)),
+            self.client,
+            self.server
+        );
+    }
+
     /// Runs for this long.
     pub(crate) fn run_for(&mut self, time: Duration) {
         let end = self.now() + time;
@@ -234,6 +257,7 @@ impl Link {
             return false;
         };
         let now = self.clock.advance_to(next);
+        self.note_instant(now);
         while let Some(delivery) = self.network.poll_delivery(now) {
             if delivery.to == self.public_addr {
                 self.client.handle_datagram(now, self.client_addr, delivery.from, &delivery.datagram);
