@@ -269,6 +269,12 @@ impl Association {
         if self.state == State::Established { self.sender.room() } else { 0 }
     }
 
+    /// How many [`copies`](Delivery::copies) pay off on this path as it has been lately: none on a short path that loses
+    /// nothing, more where losses come in bursts.
+    pub fn suggested_copies(&self) -> u8 {
+        self.sender.suggested_copies()
+    }
+
     /// Bytes of a stream's messages that were accepted and neither acknowledged nor given up.
     pub fn buffered(&self, stream: u16) -> usize {
         self.sender.buffered(stream)
@@ -467,6 +473,7 @@ impl Association {
         let events = &mut self.events;
         self.resets.perform(&mut self.receiver, &mut |event| events.push_back(event));
         self.readable.drain(..).for_each(|stream| events.push_back(Event::Readable(stream)));
+        events.extend(self.sender.take_receipts().map(Event::Acknowledged));
         let next = match self.state {
             State::ShutdownPending => State::ShutdownSent,
             State::ShutdownReceived => State::ShutdownAckSent,

@@ -113,11 +113,20 @@ pub struct Delivery {
     pub max_retransmits: Option<u32>,
     /// For how long it is of use: no part of it is sent later (RFC 3758 section 4.1); `None`: for ever.
     pub lifetime: Option<Duration>,
+    /// Spares of a message that fits into one packet, with the same TSN: as long as it is not acknowledged, so many of the
+    /// next messages of its flow are preceded by it. A receiver never sees it after one of those. They stop while
+    /// more waits to be sent than the path takes.
+    pub copies: u8,
+    /// What the message belongs to, for [`copies`](Self::copies).
+    pub flow: u32,
+    /// Comes back in [`Event::Acknowledged`](crate::Event::Acknowledged) when all of the message has arrived.
+    pub receipt: Option<u64>,
 }
 
 impl Delivery {
     /// In order, until it arrives.
-    pub const RELIABLE: Self = Self { ordered: true, max_retransmits: None, lifetime: None };
+    pub const RELIABLE: Self =
+        Self { ordered: true, max_retransmits: None, lifetime: None, copies: 0, flow: 0, receipt: None };
     /// In any order, sent once.
-    pub const ONCE: Self = Self { ordered: false, max_retransmits: Some(0), lifetime: None };
+    pub const ONCE: Self = Self { ordered: false, max_retransmits: Some(0), ..Self::RELIABLE };
 }

@@ -15,6 +15,8 @@ pub enum Event {
     IncomingReset(u16),
     /// Our direction of the stream was ended, as [`reset_stream`](crate::Association::reset_stream) asked.
     OutgoingReset(u16),
+    /// All of the message with this [`receipt`](crate::Delivery::receipt) has arrived at the peer.
+    Acknowledged(u64),
     /// The peer began anew; what was queued, in flight or not fetched is gone, and so is every stream's state.
     Restarted,
     /// The association is over; nothing follows.

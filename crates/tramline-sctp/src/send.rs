@@ -130,9 +130,10 @@ impl Sender {
         payload: Bytes,
         delivery: Delivery,
     ) -> bool {
-        let Delivery { ordered, max_retransmits, lifetime } = delivery;
+        let Delivery { ordered, max_retransmits, lifetime, copies, flow, receipt } = delivery;
         let expires = lifetime.map(|lifetime| now + lifetime);
-        self.streams.push(stream, Queued { payload, ppid, ordered, max_retransmits, expires })
+        let message = Queued { payload, ppid, ordered, max_retransmits, expires, copies, flow, receipt };
+        self.streams.push(stream, message)
     }
 
     pub(crate) fn handle_sack(&mut self, now: Instant, sack: &Sack<'_>, stats: &mut Stats) {
@@ -293,8 +294,20 @@ impl Sender {
         (self.controller.window() + 2 * self.fragment).saturating_sub(self.streams.total_buffered())
     }
 
+    pub(crate) fn suggested_copies(&self) -> u8 {
+        match self.rtt.min() {
+            Some(min) if min >= SHORT_PATH => 2,
+            _ => 0,
+        }
+    }
+
     pub(crate) fn buffered(&self, stream: u16) -> usize {
         self.streams.buffered(stream)
+    }
+
+    /// Receipts of what was acknowledged since the last call.
+    pub(crate) fn take_receipts(&mut self) -> impl Iterator<Item = u64> {
+        self.flight.take_receipts()
     }
 
     /// Everything was sent and acknowledged.
@@ -406,7 +419,8 @@ impl Sender {
         let number = match current.number {
             Some(number) => number,
             None => {
-                let Queued { payload, ppid, ordered, max_retransmits, expires } = current.message.clone();
+                let Queued { payload, ppid, ordered, max_retransmits, expires, receipt, .. } =
+                    current.message.clone();
                 let stream = current.stream;
                 // Unordered messages have no number of their own (RFC 9260 section 6.6).
                 let ssn = if ordered { self.streams.take_ssn(stream) } else { self.streams.peek_ssn(stream) };
@@ -418,6 +432,7 @@ impl Sender {
                     ordered,
                     max_retransmits,
                     expires,
+                    receipt,
                 });
                 current.number = Some(number);
                 number
@@ -502,6 +517,9 @@ impl Sender {
         Some(PathTimes { smoothed: self.rtt.smoothed()?.max(self.rtt.latest()), min: self.rtt.min()? })
     }
 }
+
+/// On a shorter path a spare mostly comes after the acknowledgement.
+const SHORT_PATH: Duration = Duration::from_millis(2);
 
 /// Between FORWARD TSN chunks that say something new.
 const LEAST_FORWARD_PAUSE: Duration = Duration::from_millis(5);

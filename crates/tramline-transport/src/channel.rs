@@ -1,5 +1,7 @@
 //! The three data channels of a LiveKit session.
 
+use std::time::Instant;
+
 use thiserror::Error;
 
 /// One of LiveKit's three data channels.
@@ -44,6 +46,30 @@ impl Channel {
     pub const fn is_reliable(self) -> bool {
         matches!(self, Self::Reliable)
     }
+}
+
+/// How one message is sent, in [`Peer::send_with`](crate::Peer::send_with). The default sends it as its channel was
+/// announced.
+///
+/// None of this shows on the wire but in what arrives: whether and when something is sent again is up to the sender.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SendOptions {
+    /// From when on the message is of no use: what has not left or was lost by then is not sent any more, and the message
+    /// is given up whole. Does not count on a channel that is reliable.
+    pub deadline: Option<Instant>,
+    /// With a deadline: lost parts are sent again while they can arrive in time, although the channel was announced
+    /// without retransmission. The message may arrive after newer ones.
+    pub retransmit: bool,
+    /// Spares of a message of one packet: as long as it is not acknowledged, so many of the next messages of the same
+    /// [`flow`](Self::flow) are preceded by it, so that a loss is mended one message later and before that message is
+    /// seen. Spares count in the window and stop while more waits than the path takes. See
+    /// [`Peer::suggested_copies`](crate::Peer::suggested_copies).
+    pub copies: u8,
+    /// What the message belongs to, any number: a track.
+    pub flow: u32,
+    /// Comes back in [`PeerEvent::Acknowledged`](crate::PeerEvent::Acknowledged) when the peer's SCTP has all of the
+    /// message.
+    pub receipt: Option<u64>,
 }
 
 /// Why [`Peer::send`](crate::Peer::send) took nothing.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::channel::Channel;
+use crate::channel::{Channel, SendOptions};
 use crate::dcep::{self, Open};
 use crate::dtls::Role;
 use crate::peer::PeerEvent;
@@ -94,9 +94,15 @@ impl Channels {
     }
 
     /// Queues one message; `false` when the channel is not open.
-    pub(crate) fn send(&mut self, sctp: &mut Association, channel: Channel, message: &Bytes) -> bool {
+    pub(crate) fn send(
+        &mut self,
+        sctp: &mut Association,
+        channel: Channel,
+        message: &Bytes,
+        options: &SendOptions,
+    ) -> bool {
         let Some(outgoing) = &mut self.outgoing[channel as usize] else { return false };
-        if !sctp.send(outgoing.stream, message) {
+        if !sctp.send(outgoing.stream, message, options) {
             return false;
         }
         outgoing.buffered += message.len().max(1);

@@ -20,7 +20,7 @@ mod transmit;
 
 pub use candidate::{CandidateError, LocalCandidate};
 pub use certificate::{Certificate, CertificateError, Fingerprint};
-pub use channel::{Channel, SendError};
+pub use channel::{Channel, SendError, SendOptions};
 pub use peer::{CloseReason, IceFailure, Peer, PeerConfig, PeerEvent};
 pub use sdp::SdpError;
 pub use stats::PeerStats;

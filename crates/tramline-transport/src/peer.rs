@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tracing::debug;
 
 use crate::certificate::Fingerprint;
-use crate::channel::{Channel, SendError};
+use crate::channel::{Channel, SendError, SendOptions};
 use crate::channels::Channels;
 use crate::dtls::{self, Fate, Role, Session};
 use crate::ice::{self, Agent, Credentials, Full, Lite, Path, Verdict};
@@ -261,8 +261,18 @@ impl Peer {
         None
     }
 
-    /// Queues one message.
+    /// Queues one message, to be sent as its channel was announced.
     pub fn send(&mut self, channel: Channel, data: &Bytes) -> Result<(), SendError> {
+        self.send_with(channel, data, &SendOptions::default())
+    }
+
+    /// Queues one message, to be sent as `options` say.
+    pub fn send_with(
+        &mut self,
+        channel: Channel,
+        data: &Bytes,
+        options: &SendOptions,
+    ) -> Result<(), SendError> {
         let Some(sctp) = self.sctp.as_mut().filter(|_| self.state == State::Connected) else {
             return Err(SendError::NotOpen(channel));
         };
@@ -273,7 +283,7 @@ impl Peer {
         if buffered + data.len() > MAX_BUFFERED {
             return Err(SendError::Full { buffered, limit: MAX_BUFFERED });
         }
-        if !self.channels.send(sctp, channel, data) {
+        if !self.channels.send(sctp, channel, data, options) {
             return Err(SendError::NotOpen(channel));
         }
         self.stats.messages_sent += 1;
@@ -299,6 +309,12 @@ impl Peer {
         }
         let room = self.sctp.as_ref().map_or(0, Association::room);
         self.config.send_window.saturating_sub(self.channels.total_buffered()).min(room)
+    }
+
+    /// How many [`copies`](SendOptions::copies) of a message of one packet pay off on this path as it has been lately: none on
+    /// a short path that loses nothing, more where losses come in bursts.
+    pub fn suggested_copies(&self) -> u8 {
+        self.sctp.as_ref().map_or(0, Association::suggested_copies)
     }
 
     /// Longest message in bytes that the peer accepts; 0 before its description is known.
@@ -454,6 +470,7 @@ impl Peer {
                     self.channels.handle_readable(sctp, stream, &mut self.events, &mut self.stats);
                 }
                 sctp::Event::Reset(stream) => self.channels.handle_reset(stream, &mut self.events),
+                sctp::Event::Acknowledged(receipt) => self.events.push_back(PeerEvent::Acknowledged(receipt)),
                 sctp::Event::Lost(reason) => lost = Some(reason),
             }
         }

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use tracing::debug;
 use tramline_sctp::{Config, Delivery, Stats};
 
+use crate::channel::SendOptions;
+
 /// What an association is set up with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Settings {
@@ -28,6 +30,8 @@ pub(crate) enum Event {
     Readable(u16),
     /// The peer ended this stream (RFC 6525).
     Reset(u16),
+    /// The message with this receipt has arrived.
+    Acknowledged(u64),
     /// The association is over.
     Lost(String),
 }
@@ -120,6 +124,7 @@ impl Association {
             match event {
                 tramline_sctp::Event::Connected => return Some(Event::Connected),
                 tramline_sctp::Event::Readable(id) => return Some(Event::Readable(id)),
+                tramline_sctp::Event::Acknowledged(receipt) => return Some(Event::Acknowledged(receipt)),
                 tramline_sctp::Event::IncomingReset(id) => {
                     // A channel is closed in both directions (RFC 8831 section 6.7).
                     self.inner.reset_stream(id);
@@ -145,7 +150,7 @@ impl Association {
             Reliability::Retransmits(count) => (Some(count), None),
             Reliability::LifetimeMillis(millis) => (None, Some(Duration::from_millis(millis.into()))),
         };
-        let delivery = Delivery { ordered, max_retransmits, lifetime };
+        let delivery = Delivery { ordered, max_retransmits, lifetime, ..Delivery::RELIABLE };
         match self.deliveries.iter_mut().find(|(known, _)| *known == id) {
             Some((_, known)) => *known = delivery,
             None => self.deliveries.push((id, delivery)),
@@ -153,12 +158,23 @@ impl Association {
     }
 
     /// Queues one message; `false` when the stream cannot be written to.
-    pub(crate) fn send(&mut self, id: u16, message: &Bytes) -> bool {
-        let delivery = self
+    pub(crate) fn send(&mut self, id: u16, message: &Bytes, options: &SendOptions) -> bool {
+        let mut delivery = self
             .deliveries
             .iter()
             .find(|(known, _)| *known == id)
             .map_or(Delivery::RELIABLE, |(_, delivery)| *delivery);
+        let &SendOptions { deadline, retransmit, copies, flow, receipt } = options;
+        (delivery.copies, delivery.flow, delivery.receipt) = (copies, flow, receipt);
+        // What is announced to be reliable stays so. Otherwise it is the sender alone who decides.
+        let is_reliable = delivery.max_retransmits.is_none() && delivery.lifetime.is_none();
+        if let (Some(deadline), Some(now), false) = (deadline, self.now, is_reliable) {
+            let left = deadline.saturating_duration_since(now);
+            delivery.lifetime = Some(delivery.lifetime.map_or(left, |lifetime| lifetime.min(left)));
+            if retransmit {
+                delivery.max_retransmits = None;
+            }
+        }
         if message.is_empty() {
             return self.push(id, PPID_EMPTY, Bytes::from_static(&[0]), delivery);
         }
@@ -189,6 +205,11 @@ impl Association {
     /// Bytes that the congestion window has room for, beyond what is queued or in flight.
     pub(crate) fn room(&self) -> usize {
         self.inner.send_room()
+    }
+
+    /// See [`Peer::suggested_copies`](crate::Peer::suggested_copies).
+    pub(crate) fn suggested_copies(&self) -> u8 {
+        self.inner.suggested_copies()
     }
 
     /// Ends our direction of a stream, and with it the channel.

@@ -28,6 +28,8 @@ pub(crate) struct Flight {
     lost: VecDeque<u32>,
     /// The gap ack blocks of the last SACK, as TSNs.
     blocks: Vec<(u32, u32)>,
+    /// Of messages that arrived whole.
+    receipts: Vec<u64>,
     spare: Vec<(u32, u32)>,
     bytes: usize,
     payload: usize,
@@ -59,6 +61,9 @@ pub(crate) struct Outgoing {
     first_tsn: u32,
     assigned: u32,
     acknowledged: u32,
+    /// Chunks that arrived, in whatever order.
+    arrived: u32,
+    receipt: Option<u64>,
     complete: bool,
     abandoned: bool,
 }
@@ -138,6 +143,7 @@ pub(crate) struct Entry {
     pub(crate) ordered: bool,
     pub(crate) max_retransmits: Option<u32>,
     pub(crate) expires: Option<Instant>,
+    pub(crate) receipt: Option<u64>,
 }
 
 /// Path measurements that loss detection leans on.
@@ -158,6 +164,7 @@ impl Flight {
             sent: VecDeque::new(),
             lost: VecDeque::new(),
             blocks: Vec::new(),
+            receipts: Vec::new(),
             spare: Vec::new(),
             bytes: 0,
             payload: 0,
@@ -197,7 +204,7 @@ impl Flight {
 
     /// Takes a message in; its chunks follow with [`send_new`](Self::send_new). Returns its number.
     pub(crate) fn begin(&mut self, entry: Entry) -> u64 {
-        let Entry { payload, stream, ssn, ppid, ordered, max_retransmits, expires } = entry;
+        let Entry { payload, stream, ssn, ppid, ordered, max_retransmits, expires, receipt } = entry;
         self.messages.push_back(Outgoing {
             payload,
             stream,
@@ -209,6 +216,8 @@ impl Flight {
             first_tsn: self.next_tsn(),
             assigned: 0,
             acknowledged: 0,
+            arrived: 0,
+            receipt,
             complete: false,
             abandoned: false,
         });
@@ -452,9 +461,10 @@ impl Flight {
                 State::Lost if !self.is_abandoned(chunk.message) => self.lost.push_back(tsn),
                 State::Acked if self.blocks.get(block).is_none_or(|(start, _)| before(tsn, *start)) => {
                     self.chunks[at].state = State::Lost;
-                    if let Some(outgoing) = self.message(chunk.message)
+                    if let Some(outgoing) = self.message_mut(chunk.message)
                         && !outgoing.abandoned
                     {
+                        outgoing.arrived -= 1;
                         streams.take_back(outgoing.stream, usize::from(chunk.len));
                         self.lost.push_back(tsn);
                     }
@@ -480,6 +490,11 @@ impl Flight {
             self.sent.pop_front();
         }
         None
+    }
+
+    /// Receipts of messages that arrived whole since the last call.
+    pub(crate) fn take_receipts(&mut self) -> impl Iterator<Item = u64> {
+        self.receipts.drain(..)
     }
 
     /// The TSN that the peer should skip to, when there is one.
@@ -544,10 +559,15 @@ impl Flight {
         }
         chunk.state = State::Acked;
         let chunk = *chunk;
-        let Some(outgoing) = self.message(chunk.message) else { return };
+        let Some(outgoing) = self.message_mut(chunk.message) else { return };
         let (stream, abandoned) = (outgoing.stream, outgoing.abandoned);
         if was == State::Lost && len == 0 {
             return; // A TSN that was never sent.
+        }
+        outgoing.arrived += 1;
+        if outgoing.complete && outgoing.arrived == outgoing.assigned && !abandoned {
+            let receipt = outgoing.receipt.take();
+            self.receipts.extend(receipt);
         }
         acked.progress = true;
         if was == State::InFlight {

@@ -13,6 +13,11 @@ pub(crate) struct Queued {
     pub(crate) ordered: bool,
     pub(crate) max_retransmits: Option<u32>,
     pub(crate) expires: Option<Instant>,
+    #[expect(dead_code, reason = "spares follow")]
+    pub(crate) copies: u8,
+    #[expect(dead_code, reason = "spares follow")]
+    pub(crate) flow: u32,
+    pub(crate) receipt: Option<u64>,
 }
 
 /// All outgoing streams that were ever used.

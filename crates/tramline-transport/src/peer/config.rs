@@ -73,6 +73,9 @@ pub enum PeerEvent {
     ChannelClosed(Channel),
     /// A whole message.
     Message(Channel, Bytes),
+    /// The peer's SCTP has all of the message that was sent with this
+    /// [`receipt`](crate::SendOptions::receipt).
+    Acknowledged(u64),
     /// The peer proved by an authenticated check that it can be reached at this address. Route datagrams from there to
     /// this peer.
     RemoteAddress(SocketAddr),
