@@ -141,7 +141,7 @@ fn every_kind_of_delivery_survives_the_wrap_of_the_tsn() {
             let delivery = match i % 4 {
                 0 => Delivery::RELIABLE,
                 1 => Delivery::ONCE,
-                2 => Delivery { ordered: true, max_retransmits: Some(1), lifetime: None },
+                2 => Delivery { ordered: true, max_retransmits: Some(1), ..Delivery::RELIABLE },
                 _ => Delivery { lifetime: Some(Duration::from_millis(60)), ..Delivery::RELIABLE },
             };
             link.send(0, (i % 4) as u16, message(2_000, i), delivery);
@@ -163,7 +163,7 @@ fn a_lost_message_is_sent_again_as_often_as_allowed() {
         link.filter = Some(Box::new(|end, _, packet| {
             end == 1 || packet.windows(8).all(|window| window != 77_u64.to_be_bytes())
         }));
-        let delivery = Delivery { ordered: true, max_retransmits: Some(allowed), lifetime: None };
+        let delivery = Delivery { ordered: true, max_retransmits: Some(allowed), ..Delivery::RELIABLE };
         link.send(0, 1, message(1_000, 77), delivery);
         for i in 0..200 {
             link.run_for(Duration::from_millis(5));
@@ -179,8 +179,7 @@ fn a_lost_message_is_sent_again_as_often_as_allowed() {
 #[test]
 fn a_message_is_not_sent_after_its_lifetime() {
     let mut link = Link::connected(1, delay(10));
-    let delivery =
-        Delivery { ordered: true, max_retransmits: None, lifetime: Some(Duration::from_millis(100)) };
+    let delivery = Delivery { lifetime: Some(Duration::from_millis(100)), ..Delivery::RELIABLE };
     link.network.set_conditions(Conditions { loss: 1.0, ..delay(10) });
     for i in 0..100 {
         link.send(0, 1, message(1_000, i), delivery);

@@ -65,7 +65,7 @@ fn lost_chunks_that_may_be_sent_again_arrive_a_round_trip_later() {
     run_seeds(5, |seed| {
         let mut link = Link::connected(seed, one_percent());
         let delivery =
-            Delivery { ordered: false, max_retransmits: None, lifetime: Some(Duration::from_millis(250)) };
+            Delivery { max_retransmits: None, lifetime: Some(Duration::from_millis(250)), ..Delivery::ONCE };
         let got = stream(&mut link, 1_024, 1_000, 10, delivery);
         assert!(got.delivered >= 0.9995, "{got:?}");
         assert_eq!(got.p50, Duration::from_millis(25), "{got:?}");

@@ -56,6 +56,7 @@ impl Side {
                     self.channels.handle_readable(&mut self.sctp, id, &mut self.events, &mut self.stats);
                 }
                 Event::Reset(id) => self.channels.handle_reset(id, &mut self.events),
+                Event::Acknowledged(_) => {}
                 Event::Lost(reason) => self.lost = Some(reason),
             }
         }
@@ -119,7 +120,7 @@ fn ids_are_even_for_the_dtls_client_and_odd_for_the_server() {
 fn an_unknown_label_is_accepted_counted_and_read_to_nowhere() {
     let mut pair = Pair::connected();
     pair.open(8, b"chat");
-    assert!(pair.a.sctp.send(8, &Bytes::from_static(b"anyone?")));
+    assert!(pair.a.sctp.send(8, &Bytes::from_static(b"anyone?"), &SendOptions::default()));
     pair.run();
     assert_eq!(pair.b.stats.unknown_channels, 1);
     assert_eq!(pair.b.stats.rejected_messages, 1);
@@ -131,11 +132,11 @@ fn an_unknown_label_is_accepted_counted_and_read_to_nowhere() {
 fn messages_that_overtake_their_open_are_held_back_for_it() {
     let mut pair = Pair::connected();
     pair.a.sctp.set_delivery(6, false, Reliability::Retransmits(0));
-    assert!(pair.a.sctp.send(6, &Bytes::from_static(b"early")));
+    assert!(pair.a.sctp.send(6, &Bytes::from_static(b"early"), &SendOptions::default()));
     pair.run();
     assert!(pair.b.messages().is_empty());
     pair.open(6, b"_lossy");
-    assert!(pair.a.sctp.send(6, &Bytes::from_static(b"late")));
+    assert!(pair.a.sctp.send(6, &Bytes::from_static(b"late"), &SendOptions::default()));
     pair.run();
     let got = pair.b.messages();
     assert_eq!(
@@ -150,7 +151,7 @@ fn what_is_held_back_is_bounded() {
     let mut pair = Pair::connected();
     pair.a.sctp.set_delivery(6, true, Reliability::Reliable);
     for _ in 0..20 {
-        assert!(pair.a.sctp.send(6, &Bytes::from(vec![1; 30_000])));
+        assert!(pair.a.sctp.send(6, &Bytes::from(vec![1; 30_000]), &SendOptions::default()));
     }
     pair.run();
     assert!(pair.b.channels.early_bytes <= MAX_EARLY_BYTES);
@@ -180,7 +181,12 @@ fn a_reset_stream_closes_its_channel_and_no_other() {
     pair.run();
     assert_eq!(pair.b.events.drain(..).collect::<Vec<_>>(), [PeerEvent::ChannelClosed(Channel::Reliable)]);
     assert!(!pair.b.channels.is_open(Channel::Reliable) && pair.b.channels.is_open(Channel::Lossy));
-    assert!(pair.b.channels.send(&mut pair.b.sctp, Channel::Lossy, &Bytes::from_static(b"still here")));
+    assert!(pair.b.channels.send(
+        &mut pair.b.sctp,
+        Channel::Lossy,
+        &Bytes::from_static(b"still here"),
+        &SendOptions::default()
+    ));
     pair.run();
     assert_eq!(pair.a.sctp.recv(2), Some((Ppid::Dcep, Bytes::from_static(&dcep::ACK))));
     assert_eq!(pair.a.sctp.recv(2), Some((Ppid::Data, Bytes::from_static(b"still here"))));
