@@ -13,6 +13,8 @@ use crate::system;
 
 /// The variable by which the official Python client is given another native library.
 const LIBRARY: &str = "LIVEKIT_LIB_PATH";
+/// The variable by which the official Node client is given another addon.
+const ADDON: &str = "NAPI_RS_NATIVE_LIBRARY_PATH";
 const LIBRARY_FILE: &str = "liblivekit_ffi.so";
 const CHROMIUM: &str = "/usr/bin/chromium";
 const BUILD_LIMIT: Duration = Duration::from_secs(20 * 60);
@@ -29,11 +31,13 @@ pub(crate) struct Wanted {
     pub(crate) library: bool,
     /// The official JavaScript client.
     pub(crate) chromium: bool,
+    /// The official Node client, on its own library and on our `liblivekit_ffi`.
+    pub(crate) node: bool,
 }
 
 /// Builds our programs, installs what is missing and runs the suites asked for.
 pub(crate) fn stages(report: &mut Report, total: &mut Tally, wanted: Wanted) {
-    let Some(programs) = report.stage("build programs", || build(wanted.library)) else {
+    let Some(programs) = report.stage("build programs", || build(wanted.library || wanted.node)) else {
         return;
     };
     let has_python =
@@ -53,15 +57,28 @@ pub(crate) fn stages(report: &mut Report, total: &mut Tally, wanted: Wanted) {
         });
     }
     if wanted.chromium && report.stage("set up Chromium", set_up_chromium).is_some() {
-        report.stage("official JavaScript", || {
-            let mut command = Command::new("node");
-            command
-                .args(["--test", "--test-reporter=tap", "--test-concurrency=1"])
-                .args(browser_cases()?)
-                .current_dir(folder().join("browser"));
+        report.stage("official JavaScript", || suite(&mut node("browser")?, &programs, total, tap_tally));
+    }
+    if wanted.node && report.stage("set up Node", || install_npm_packages("node")).is_some() {
+        report.stage("official Node", || suite(&mut node("node")?, &programs, total, tap_tally));
+        report.stage("Node on our library", || {
+            let mut command = node("node")?;
+            command.env(LIBRARY, programs.join(LIBRARY_FILE)).env(ADDON, folder().join("node/library.cjs"));
             suite(&mut command, &programs, total, tap_tally)
         });
     }
+}
+
+/// Runs the cases of a folder with node's runner.
+fn node(suite: &str) -> Result<Command, String> {
+    let mut command = Command::new("node");
+    command
+        .args(["--test", "--test-reporter=tap", "--test-concurrency=1"])
+        .args(node_cases(suite)?)
+        .current_dir(folder().join(suite))
+        .env_remove(LIBRARY)
+        .env_remove(ADDON);
+    Ok(command)
 }
 
 /// Runs a suite with the paths of our programs in its environment, and counts its cases.
@@ -118,16 +135,21 @@ fn set_up_python() -> Result<(), String> {
 
 fn set_up_chromium() -> Result<(), String> {
     system::ensure(&[(CHROMIUM, "chromium")])?;
-    let browser = folder().join("browser");
-    let lock = browser.join("package-lock.json");
-    let installed = browser.join("node_modules/installed-lock.json");
+    install_npm_packages("browser")
+}
+
+/// Installs what the lock file of a folder of `interop/` names.
+fn install_npm_packages(suite: &str) -> Result<(), String> {
+    let folder = folder().join(suite);
+    let lock = folder.join("package-lock.json");
+    let installed = folder.join("node_modules/installed-lock.json");
     if same_text(&lock, &installed) {
         println!("the npm packages are there");
         return Ok(());
     }
-    println!("installing the official JavaScript client into interop/browser/node_modules");
+    println!("installing the official client into interop/{suite}/node_modules");
     stage::run(
-        Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(&browser),
+        Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(&folder),
         SETUP_LIMIT,
         |_| {},
     )
@@ -136,8 +158,8 @@ fn set_up_chromium() -> Result<(), String> {
 }
 
 /// The files by name, since versions of node differ in what a folder means to `--test`.
-fn browser_cases() -> Result<Vec<PathBuf>, String> {
-    let folder = folder().join("browser/cases");
+fn node_cases(suite: &str) -> Result<Vec<PathBuf>, String> {
+    let folder = folder().join(suite).join("cases");
     let entries =
         std::fs::read_dir(&folder).map_err(|error| format!("cannot list {}: {error}", folder.display()))?;
     let mut cases: Vec<PathBuf> =

@@ -40,8 +40,8 @@ export class TramlinePeer {
     });
   }
 
-  connect(url, token) {
-    return this.call('connect', { url, token });
+  connect(url, token, encryption = null) {
+    return this.call('connect', { url, token, encryption });
   }
 
   publish(name) {

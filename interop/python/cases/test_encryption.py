@@ -1,8 +1,10 @@
 """End-to-end encryption: the same key opens what another client has sealed, and no other key does."""
 
+import contextlib
+
 import pytest
 
-from harness.peer import ONE_PACKET, Encryption, Frame, delivered, until_flowing
+from harness.peer import ONE_PACKET, Encryption, Frame, Refused, delivered, until_flowing
 
 DERIVATIONS = ["pbkdf2", "hkdf"]
 
@@ -51,5 +53,7 @@ async def test_another_derivation_of_the_same_key_is_another_key(room):
     for number in range(20):
         await delivered(publisher, sid, readable, f"only for the reader {number}".encode())
     await publisher.unpublish(sid)
-    # What it could not open it never saw: its stream ends without a frame.
-    assert await sealed.next() is None
+    # What it could not open it never saw: its stream ends without a frame, in whatever way. LiveKit's client takes it for an error when its
+    # subscription has not come about yet, which nothing tells.
+    with contextlib.suppress(Refused):
+        assert await sealed.next() is None

@@ -8,6 +8,7 @@ import os
 
 from livekit import rtc
 from livekit.rtc._proto.e2ee_pb2 import KeyDerivationFunction
+from livekit.rtc.data_track import SubscribeDataTrackError
 from livekit.rtc.e2ee import KeyProviderOptions
 
 from .peer import Encryption, Frame, Peer, Refused, RemoteTrack, Stream
@@ -34,7 +35,10 @@ class OfficialStream(Stream):
         self.inner = inner
 
     async def next(self) -> Frame | None:
-        frame = await self.inner.read()
+        try:
+            frame = await self.inner.read()
+        except SubscribeDataTrackError as error:
+            raise Refused(error.message) from error
         return frame and Frame.of(frame.payload, frame.user_timestamp)
 
     async def close(self) -> None:

@@ -52,7 +52,7 @@ class Stream(abc.ABC):
 
     @abc.abstractmethod
     async def next(self) -> Frame | None:
-        """The next frame, probes included; `None` when the stream has ended."""
+        """The next frame, probes included; `None` when the stream has ended; raises `Refused` when there was no subscription."""
 
     @abc.abstractmethod
     async def close(self) -> None:
