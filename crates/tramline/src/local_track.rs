@@ -29,6 +29,15 @@ use crate::{
     track_info::DataTrackInfo,
 };
 
+mod signal;
+
+use signal::Signal;
+
+/// What [`signal`] is made of.
+mod sync {
+    pub(super) use std::sync::atomic::{AtomicBool, Ordering};
+}
+
 /// A published data track. Cheap to clone, usable on any thread.
 ///
 /// Dropping the last clone unpublishes it, as [`unpublish`](Self::unpublish) does at once; what was accepted before is sent first.
@@ -195,7 +204,7 @@ impl fmt::Debug for LocalDataTrack {
 impl Owner {
     fn signal(&self) {
         // One message per turn of the driver, however many frames come meanwhile.
-        if !self.track.is_signalled.swap(true, Ordering::AcqRel) {
+        if self.track.signal.raise() {
             self.link.send(ToDriver::Ready(self.track.handle));
         }
     }
@@ -229,8 +238,8 @@ pub(crate) struct LocalTrack {
     queue: Mutex<LiveQueue<Bytes>>,
     /// Mirrors `Encoder::is_accepting` for readers without the lock.
     is_published: AtomicBool,
-    /// The driver has been told that the queue has something.
-    is_signalled: AtomicBool,
+    /// Raised while the driver knows that the queue has something.
+    signal: Signal,
     /// Pushes that wait for room.
     waiting: AtomicUsize,
     room: Notify,
@@ -273,7 +282,7 @@ impl LocalTrack {
             encoder: Mutex::new(Encoder { packetizer, is_accepting: true, refusals: Refusals::default() }),
             queue: Mutex::new(LiveQueue::new(options.queue)),
             is_published: AtomicBool::new(true),
-            is_signalled: AtomicBool::new(false),
+            signal: Signal::new(),
             waiting: AtomicUsize::new(0),
             room: Notify::new(),
             ended: Notify::new(),
@@ -374,7 +383,7 @@ impl LocalTrack {
 
     /// The driver is about to look at the queue: later pushes signal again.
     pub(crate) fn acknowledge_signal(&self) {
-        self.is_signalled.swap(false, Ordering::AcqRel);
+        self.signal.acknowledge();
     }
 
     fn note_refusal(&self, reason: PushFrameErrorReason) {
@@ -471,5 +480,7 @@ const MIN_WAITING_ROOM: usize = 32 << 10;
 const DEFAULT_WAITING_ROOM: usize = 64 << 10;
 const MAX_WAITING_ROOM: usize = 512 << 10;
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

@@ -331,4 +331,6 @@ impl QueueAccess<Frame> for StreamQueue {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;

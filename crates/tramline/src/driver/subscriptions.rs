@@ -524,4 +524,43 @@ mod tests {
         subscriptions.handle_timeout(start + 60 * ms);
         assert_eq!(missed(), [2, 1, 0]);
     }
+
+    #[test]
+    fn frames_under_way_at_once_are_eight_unless_the_application_wants_livekits_one() {
+        assert_eq!(RemoteDataTrackPipelineOptions::default().max_partial_frames(), 8);
+        let arrived = |options: Option<RemoteDataTrackPipelineOptions>| {
+            let (link, _inbox) = Link::new();
+            let mut subscriptions = Subscriptions::new(link.clone(), Arc::new(EventQueue::new(1)), None);
+            let track = RemoteDataTrack::new(Arc::new(RemoteTrack::for_tests("scan", "robot")), link.clone());
+            let (sid, now) = (track.info().sid().clone(), Instant::now());
+            let (reply, _) = oneshot::channel();
+            let ageless = DataTrackSubscribeOptions::new().with_max_age(None);
+            let mut subscription = Subscription::new(track, None, (ageless.clone(), reply));
+            let (reply, mut stream) = oneshot::channel();
+            subscription.open(now, &ageless, reply, &link);
+            let stream = stream.try_recv().expect("an answer").expect("a stream");
+            let handle = TrackHandle::new(5).expect("not zero");
+            subscription.handle = Some(handle);
+            subscriptions.places.push(Some(subscription));
+            subscriptions.by_handle.insert(handle, 0);
+            subscriptions.tracks.insert(sid.clone(), 0);
+            if let Some(options) = options {
+                subscriptions.set_options(now, &sid, &options);
+            }
+            // Eight frames of two packets each, all of which begin before the first one ends.
+            let mut packetizer = tramline_core::packetize::Packetizer::new(handle, 0, 16_000);
+            let frames: Vec<Vec<Bytes>> = (0..8)
+                .map(|_| packetizer.packetize(0, &[0; 20_000], Default::default()).expect("fits").collect())
+                .collect();
+            for part in 0..2 {
+                frames.iter().for_each(|frame| subscriptions.handle_message(now, frame[part].clone()));
+            }
+            std::iter::from_fn(|| stream.try_read().ok())
+                .filter_map(|frame| frame.number())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(arrived(None), (0..8).collect::<Vec<_>>());
+        let one = RemoteDataTrackPipelineOptions::new().with_max_partial_frames(1);
+        assert_eq!(arrived(Some(one)), [7]);
+    }
 }

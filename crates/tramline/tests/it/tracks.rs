@@ -1,6 +1,10 @@
 //! Tracks come and go.
 
-use tramline::{DataTrackOptions, PublishError, RoomEvent, StreamEnd, block_on};
+use futures_util::future::join_all;
+use tramline::{
+    DataTrackOptions, DataTrackSubscribeOptions, PublishError, RemoteDataTrack, RoomEvent, StreamEnd,
+    block_on,
+};
 use tramline_server::auth::VideoGrants;
 
 use crate::{Member, assert_ended, read, server, subscribe, token};
@@ -134,5 +138,35 @@ fn a_publish_request_that_is_given_up_leaves_no_track() {
             Err(other) => panic!("{other:?}"),
         }
         assert!(tries < 1_000, "the name is never freed");
+    }
+}
+
+#[test]
+fn two_hundred_and_fifty_six_tracks_are_published_at_the_same_time_and_all_carry() {
+    const TRACKS: usize = 256;
+    let server = server();
+    let (publisher, mut subscriber) =
+        (Member::join(&server, "publisher"), Member::join(&server, "subscriber"));
+    let local = publisher.room.local_participant();
+    let publishing = (0..TRACKS)
+        .map(|n| local.publish_data_track(DataTrackOptions::new(format!("joint{n}")).with_max_age(None)));
+    let tracks = block_on(join_all(publishing)).expect("outside of a runtime");
+    let tracks: Vec<_> = tracks.into_iter().map(|track| track.expect("published")).collect();
+    let mut remotes: Vec<RemoteDataTrack> = Vec::new();
+    while remotes.len() < TRACKS {
+        remotes.push(subscriber.await_event(|event| match event {
+            RoomEvent::DataTrackPublished(track) => Some(track),
+            _ => None,
+        }));
+    }
+    let ageless = || DataTrackSubscribeOptions::new().with_max_age(None);
+    let subscribing = remotes.iter().map(|remote| remote.subscribe_with_options(ageless()));
+    let streams = block_on(join_all(subscribing)).expect("outside of a runtime");
+    for track in &tracks {
+        track.try_push(track.info().name()).expect("published");
+    }
+    for (remote, stream) in remotes.iter().zip(streams) {
+        let frame = read(&mut stream.expect("subscribed"));
+        assert_eq!(frame.payload().as_ref(), remote.info().name().as_bytes());
     }
 }
