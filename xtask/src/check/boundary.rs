@@ -12,7 +12,7 @@ use crate::stage;
 use super::source;
 
 /// Crates without sockets, clocks, threads or randomness of their own.
-const SANS_IO: [&str; 3] = ["tramline-wire", "tramline-core", "tramline-transport"];
+const SANS_IO: [&str; 4] = ["tramline-wire", "tramline-core", "tramline-sctp", "tramline-transport"];
 
 /// Runtimes and socket crates: nowhere in a sans-IO crate's tree of normal dependencies.
 const IO_CRATES: [&str; 16] = [
@@ -56,10 +56,11 @@ const BANNED_WORDS: [(&str, &str); 14] = [
 ];
 
 /// For each crate, which crates of this repository its normal dependencies may name.
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 11] = [
     ("tramline-wire", &[]),
     ("tramline-core", &["tramline-wire"]),
-    ("tramline-transport", &[]),
+    ("tramline-sctp", &[]),
+    ("tramline-transport", &["tramline-sctp"]),
     ("tramline-sim", &[]),
     ("tramline-net", &["tramline-wire", "tramline-core", "tramline-transport"]),
     ("tramline", &["tramline-wire", "tramline-core", "tramline-transport", "tramline-net"]),
