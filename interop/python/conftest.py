@@ -9,12 +9,14 @@ import sys
 
 import pytest
 
-from harness.official import ON_OUR_LIBRARY, OfficialPeer
+from harness.official import ON_OUR_LIBRARY, OfficialPeer, OfficialPeerOfTwo
 from harness.peer import Encryption, Peer
-from harness.programs import TramlinePeer, WheelPeer
+from harness.programs import TramlinePeer, TramlinePeerOfTwo, WheelPeer
 from harness.server import Server
 
-KINDS = {kind.kind: kind for kind in (OfficialPeer, TramlinePeer, WheelPeer)}
+KINDS = {
+    kind.kind: kind for kind in (OfficialPeer, OfficialPeerOfTwo, TramlinePeer, TramlinePeerOfTwo, WheelPeer)
+}
 ROOMS = itertools.count(1)
 EXIT_STATUS = pytest.StashKey[int]()
 CLOSE_LIMIT = 15

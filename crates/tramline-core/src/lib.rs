@@ -14,6 +14,7 @@ pub mod e2ee;
 pub mod fanout;
 pub mod forward;
 pub mod frame;
+mod layout;
 pub mod leave;
 pub mod outbox;
 pub mod packetize;

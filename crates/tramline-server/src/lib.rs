@@ -14,9 +14,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A server is one thread, `tramline-shard`: HTTP, WebSockets, rooms and all transports. Clients come in over
-//! `/rtc/v1` (LiveKit's signalling with a single peer connection) with a JWT, and send and receive data tracks over
-//! WebRTC data channels on one UDP port.
+//! A server is one thread, `tramline-shard`: HTTP, WebSockets, rooms and all transports. Clients come in with a JWT, over
+//! `/rtc/v1` (LiveKit's signalling with a single peer connection) or `/rtc` (the older one with two, of which the server
+//! offers the one that the client receives on), and send and receive data tracks over WebRTC data channels on one UDP port.
 #![forbid(unsafe_code)]
 
 pub mod auth;

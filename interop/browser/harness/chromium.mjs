@@ -32,7 +32,7 @@ const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/ja
 /** A browser and the pages for it. `asUser` leaves out the flags that ease loopback. */
 export async function openBrowser({ asUser = false } = {}) {
   const site = createServer(async (request, response) => {
-    const file = FILES.get(request.url);
+    const file = FILES.get(request.url.split('?')[0]);
     if (!file) {
       response.writeHead(404).end();
       return;
@@ -64,12 +64,13 @@ class Browser {
 }
 
 export class ChromiumPeer {
-  static async open({ browser, address }) {
+  /** With `twoConnections` one for each direction, as in LiveKit's older signalling. */
+  static async open({ browser, address }, { twoConnections = false } = {}) {
     const context = await browser.newContext();
     const page = await context.newPage();
     const problems = [];
     page.on('pageerror', (error) => problems.push(error));
-    await page.goto(address);
+    await page.goto(twoConnections ? `${address}?two-connections` : address);
     await page.waitForFunction(() => window.peer !== undefined);
     return new ChromiumPeer(context, page, problems);
   }

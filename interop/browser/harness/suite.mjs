@@ -52,7 +52,10 @@ class Room {
   }
 
   async join(kind, identity, claims) {
-    const peer = kind === 'chromium' ? await ChromiumPeer.open(this.browser) : await TramlinePeer.open();
+    const options = { twoConnections: kind.endsWith('-v0') };
+    const peer = kind.startsWith('chromium')
+      ? await ChromiumPeer.open(this.browser, options)
+      : await TramlinePeer.open(options);
     this.peers.push(peer);
     await peer.connect(this.server.url, this.server.token(this.name, identity, claims));
     return peer;

@@ -7,13 +7,16 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 
 export class TramlinePeer {
-  static async open() {
-    return new TramlinePeer(spawn(process.env.TRAMLINE_PEER, { stdio: ['pipe', 'pipe', 'inherit'] }));
+  /** With `twoConnections` one for each direction, as in LiveKit's older signalling. */
+  static async open({ twoConnections = false } = {}) {
+    const child = spawn(process.env.TRAMLINE_PEER, { stdio: ['pipe', 'pipe', 'inherit'] });
+    return new TramlinePeer(child, twoConnections);
   }
 
-  constructor(child) {
+  constructor(child, twoConnections) {
     this.kind = 'tramline';
     this.child = child;
+    this.twoConnections = twoConnections;
     this.waiting = new Map();
     this.lastId = 0;
     this.ended = once(child, 'exit');
@@ -41,7 +44,7 @@ export class TramlinePeer {
   }
 
   connect(url, token, encryption = null) {
-    return this.call('connect', { url, token, encryption });
+    return this.call('connect', { url, token, encryption, two_connections: this.twoConnections });
   }
 
   publish(name) {

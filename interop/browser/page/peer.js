@@ -5,7 +5,7 @@ const PROBE = new TextEncoder().encode('probe:');
 
 setLogLevel('silent');
 
-const room = new Room({ singlePeerConnection: true });
+const room = new Room({ singlePeerConnection: !location.search.includes('two-connections') });
 const local = new Map();
 const remote = new Map();
 const streams = [];

@@ -26,6 +26,9 @@ enum Operation {
         url: String,
         token: String,
         encryption: Option<Encryption>,
+        /// One for each direction, as in LiveKit's older signalling.
+        #[serde(default)]
+        two_connections: bool,
     },
     Publish {
         name: String,
@@ -139,8 +142,8 @@ async fn serve(mut inbox: mpsc::UnboundedReceiver<String>) -> ExitCode {
 
 async fn perform(peer: &Rc<Peer>, operation: Operation) -> Result<Value, String> {
     match operation {
-        Operation::Connect { url, token, encryption } => {
-            peer.connect(&url, &token, encryption).await.map(Value::from)
+        Operation::Connect { url, token, encryption, two_connections } => {
+            peer.connect(&url, &token, encryption, two_connections).await.map(Value::from)
         }
         Operation::Publish { name } => peer.publish(&name).await.map(Value::from),
         Operation::Push { sid, payload, user_timestamp } => {

@@ -40,8 +40,10 @@ impl Peer {
         url: &str,
         token: &str,
         encryption: Option<Encryption>,
+        two_connections: bool,
     ) -> Result<(), String> {
         let mut options = RoomOptions::default();
+        options.single_peer_connection = !two_connections;
         if let Some(Encryption { key, derivation }) = encryption {
             let derivation = match derivation {
                 Derivation::Pbkdf2 => KeyDerivation::Pbkdf2,

@@ -1,4 +1,4 @@
-"""The official Python client as a peer, single peer connection.
+"""The official Python client as a peer, with one peer connection or with two.
 
 It loads the native library that it comes with, or the one that `LIVEKIT_LIB_PATH` names: ours.
 """
@@ -81,7 +81,7 @@ class OfficialPeer(Peer):
             return await self.changed.wait_for(found)
 
     async def connect(self, url: str, token: str, encryption: Encryption | None = None) -> None:
-        options = rtc.RoomOptions(single_peer_connection=True)
+        options = rtc.RoomOptions(single_peer_connection=not self.two_connections)
         if encryption:
             derivation = DERIVATIONS[encryption.derivation]
             keys = KeyProviderOptions(shared_key=encryption.key.encode(), key_derivation_function=derivation)
@@ -152,3 +152,8 @@ class OfficialPeer(Peer):
 
     async def close(self) -> None:
         await self.room.disconnect()
+
+
+class OfficialPeerOfTwo(OfficialPeer):
+    kind = f"{OfficialPeer.kind}-v0"
+    two_connections = True

@@ -80,6 +80,9 @@ class Peer(abc.ABC):
 
     sends_empty_frames = True
 
+    two_connections = False
+    """One for each direction (LiveKit's older signalling) instead of one for both."""
+
     @abc.abstractmethod
     async def connect(self, url: str, token: str, encryption: Encryption | None = None) -> None: ...
 

@@ -16,7 +16,8 @@ class Program:
         self.streams: list[Stream] = []
         self.tracks: dict[str, RemoteTrack] = {}
 
-    async def connect(self, url: str, token: str, encryption: dict | None) -> None:
+    async def connect(self, url: str, token: str, encryption: dict | None, two_connections: bool) -> None:
+        self.peer.two_connections = two_connections
         await self.peer.connect(url, token, encryption and Encryption(**encryption))
 
     async def push(self, sid: str, payload: str, user_timestamp: str | None) -> None:

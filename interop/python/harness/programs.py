@@ -87,7 +87,13 @@ class ProgramPeer(Peer):
 
     async def connect(self, url: str, token: str, encryption: Encryption | None = None) -> None:
         await self._start()
-        await self._call("connect", url=url, token=token, encryption=encryption and asdict(encryption))
+        await self._call(
+            "connect",
+            url=url,
+            token=token,
+            encryption=encryption and asdict(encryption),
+            two_connections=self.two_connections,
+        )
 
     async def set_key(self, key: str) -> None:
         await self._call("set_key", key=key)
@@ -143,6 +149,11 @@ class TramlinePeer(ProgramPeer):
 
     def command(self) -> list[str]:
         return [os.environ["TRAMLINE_PEER"]]
+
+
+class TramlinePeerOfTwo(TramlinePeer):
+    kind = "tramline-v0"
+    two_connections = True
 
 
 class WheelPeer(ProgramPeer):

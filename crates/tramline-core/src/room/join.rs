@@ -15,6 +15,7 @@ use super::participant::{Grants, Participant, State};
 use super::permission::SubscriptionRule;
 use super::{Room, TOKEN_REFRESH};
 use crate::forward::PeerKey;
+use crate::layout::Layout;
 use crate::leave::{DisconnectReason, LeaveAction, leave_message};
 
 /// The protocol number of `ServerInfo.protocol`: 18 announces the pre-negotiated data channels.
@@ -42,6 +43,8 @@ pub struct Join {
     pub kind_details: Vec<i32>,
     /// What the client said about itself.
     pub client: proto::ClientInfo,
+    /// The connections that it wants, which is a matter of how it came in.
+    pub layout: Layout,
     /// The first offer, when the join request had one.
     pub offer: Option<proto::SessionDescription>,
 }
@@ -93,6 +96,7 @@ impl Room {
             kind: join.kind,
             kind_details: join.kind_details,
             client: join.client,
+            layout: join.layout,
             state: State::Joining,
             has_signal: true,
             joined_at_ms: self.unix_ms(now),
@@ -112,6 +116,7 @@ impl Room {
             next_forget: None,
         };
         let response = self.join_response(&participant);
+        let makes_offer = response.subscriber_primary;
         let claims = participant.claims();
         self.participants.insert(peer, participant);
         self.by_identity.insert(identity, peer);
@@ -119,6 +124,9 @@ impl Room {
         self.is_finished = false;
 
         self.send(peer, Response::Join(response));
+        if makes_offer {
+            self.output.push_back(Output::Transport { peer, command: TransportCommand::MakeOffer });
+        }
         if let Some(offer) = join.offer {
             let command = TransportCommand::Offer { sdp: offer.sdp, id: offer.id };
             self.output.push_back(Output::Transport { peer, command });
@@ -138,7 +146,7 @@ impl Room {
             server_version: self.config.server.version.clone(),
             // None: clients that find public STUN servers here would ask them, also where there is no Internet.
             ice_servers: Vec::new(),
-            subscriber_primary: false,
+            subscriber_primary: participant.has_subscriber_connection(),
             alternative_url: String::new(),
             client_configuration: None,
             server_region: self.config.server.region.clone(),

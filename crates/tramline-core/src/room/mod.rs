@@ -23,6 +23,7 @@ use tramline_wire::{RoomSid, TrackHandle, TrackSid};
 use crate::forward::{ForwardingTable, PeerKey};
 use crate::leave::{DisconnectReason, LeaveAction, leave_message};
 
+pub use crate::layout::{Layout, Target};
 pub use blobs::{MAX_BLOB_KEY_LEN, MAX_BLOBS_LEN};
 pub use join::{Join, JoinError, SERVER_PROTOCOL, resume_refusal};
 pub use metadata::{MAX_ATTRIBUTES_LEN, MAX_METADATA_LEN, MAX_NAME_LEN};
@@ -38,7 +39,7 @@ const TOKEN_REFRESH: Duration = Duration::from_secs(300);
 /// Makes the bits of new ids. The caller brings the randomness, so that a run can be replayed.
 pub type RandomSource = Box<dyn FnMut() -> u128 + Send>;
 
-/// One room of a server: LiveKit signalling with a single peer connection, data only.
+/// One room of a server: LiveKit signalling, data only, with participants in either [`Layout`].
 ///
 /// Owns no socket, clock or task. The calling order:
 ///
@@ -195,10 +196,18 @@ impl Room {
                 let command = TransportCommand::Offer { sdp: offer.sdp, id: offer.id };
                 self.output.push_back(Output::Transport { peer, command });
             }
-            Request::Trickle(trickle) => {
-                let command = TransportCommand::Candidate { candidate_init: trickle.candidate_init };
+            Request::Answer(answer) => {
+                let command = TransportCommand::Answer { sdp: answer.sdp, id: answer.id };
                 self.output.push_back(Output::Transport { peer, command });
             }
+            Request::Trickle(trickle) => match Target::from_wire(trickle.target) {
+                Some(target) => {
+                    let command =
+                        TransportCommand::Candidate { target, candidate_init: trickle.candidate_init };
+                    self.output.push_back(Output::Transport { peer, command });
+                }
+                None => self.counters.malformed += 1,
+            },
             Request::Leave(leave) => {
                 let reason = match DisconnectReason::from_wire(leave.reason) {
                     DisconnectReason::Unknown => DisconnectReason::ClientInitiated,
@@ -249,7 +258,7 @@ impl Room {
         }
     }
 
-    /// The transport of `peer` is up: others see it as active.
+    /// The connection on which `peer` receives is up: others see it as active.
     pub fn handle_transport_connected(&mut self, now: Instant, peer: PeerKey) {
         self.timeout = None;
         let Some(participant) = self.participants.get_mut(&peer) else { return };
@@ -260,7 +269,7 @@ impl Room {
         }
     }
 
-    /// The transport of `peer` ended.
+    /// A connection of `peer` ended, and with it its session.
     pub fn handle_transport_closed(&mut self, now: Instant, peer: PeerKey, end: TransportEnd) {
         self.timeout = None;
         if !self.participants.contains_key(&peer) {

@@ -8,6 +8,7 @@ use tramline_wire::{TrackHandle, TrackSid};
 
 use super::participant::Grants;
 use crate::forward::PeerKey;
+use crate::layout::Target;
 use crate::leave::DisconnectReason;
 
 /// One thing to do, in order.
@@ -71,6 +72,17 @@ impl Output {
 /// What the transport must do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TransportCommand {
+    /// Make the subscriber's connection, with the channels in it, and send its offer as `SignalResponse.offer`. Everything for
+    /// the participant travels on it from then on, and it is there when this connection is up. Without this command
+    /// both is true of the publisher's connection.
+    MakeOffer,
+    /// The client's answer to that offer.
+    Answer {
+        /// The SDP.
+        sdp: String,
+        /// The number that the offer had.
+        id: u32,
+    },
     /// Answer this offer with a `SignalResponse.answer` of the same id.
     Offer {
         /// The SDP.
@@ -80,6 +92,8 @@ pub enum TransportCommand {
     },
     /// A candidate of the client: a JSON `RTCIceCandidateInit`, not looked at here.
     Candidate {
+        /// The connection that it is about.
+        target: Target,
         /// The JSON.
         candidate_init: String,
     },

@@ -11,6 +11,7 @@ use super::blobs::Blobs;
 use super::output::Claims;
 use super::permission::SubscriptionRule;
 use super::subscribe::Subscription;
+use crate::layout::Layout;
 use crate::leave::DisconnectReason;
 
 /// What a participant may do (LiveKit `VideoGrant`, resolved).
@@ -62,6 +63,7 @@ pub(super) struct Participant {
     pub(super) kind: i32,
     pub(super) kind_details: Vec<i32>,
     pub(super) client: proto::ClientInfo,
+    pub(super) layout: Layout,
     pub(super) state: State,
     pub(super) has_signal: bool,
     pub(super) joined_at_ms: i64,
@@ -88,6 +90,14 @@ pub(super) struct Participant {
 }
 
 impl Participant {
+    /// Whether the server offers it a connection of its own to receive on. Who may not subscribe gets none, also when that changes
+    /// later: clients take the word of the join response for the whole session.
+    pub(super) fn has_subscriber_connection(&self) -> bool {
+        self.layout == Layout::Dual
+            && self.grants.can_subscribe
+            && self.client.protocol > PUBLISHER_ONLY_UNTIL
+    }
+
     /// Its complete entry in updates.
     pub(super) fn info(&self) -> proto::ParticipantInfo {
         proto::ParticipantInfo {
@@ -159,3 +169,6 @@ impl Participant {
         timers.into_iter().flatten().min()
     }
 }
+
+/// Clients up to this protocol number know no connection but their own.
+const PUBLISHER_ONLY_UNTIL: i32 = 2;

@@ -19,9 +19,8 @@ use tramline_wire::{TrackHandle, TrackSid};
 use crate::leave::{DisconnectReason, LeaveAction, leave_message};
 use crate::track::{TrackInfo, TrackOptions};
 
-pub use event::{
-    Disconnected, Event, Joined, Layout, Output, RoomInfo, Target, TransportCommand, UnpublishCause,
-};
+pub use crate::layout::{Layout, Target};
+pub use event::{Disconnected, Event, Joined, Output, RoomInfo, TransportCommand, UnpublishCause};
 pub use participants::{Participant, ParticipantKind, Permissions};
 pub use publish::{PublishError, PublishWait};
 pub use requests::{DefineSchemaError, FetchSchemaError, RequestId, SelfUpdate, UpdateError};

@@ -11,8 +11,9 @@ use http::request::Parts;
 use http::{StatusCode, header};
 use livekit_protocol as proto;
 use prost::Message as _;
-use tramline_core::room::{Grants, Join, MAX_ATTRIBUTES_LEN, MAX_METADATA_LEN};
+use tramline_core::room::{Grants, Join, Layout, MAX_ATTRIBUTES_LEN, MAX_METADATA_LEN};
 
+use super::parameters;
 use crate::auth::{Claims, TokenVerifier};
 
 /// Longest identity and room name, in bytes.
@@ -22,7 +23,7 @@ const MAX_NAME_LEN: usize = 256;
 const MAX_JOIN_REQUEST_LEN: u64 = 1 << 20;
 
 /// The URL alphabet, with or without padding: LiveKit's server insists on it, not all clients have to.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
+pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
@@ -67,19 +68,49 @@ impl Refused {
     }
 }
 
-/// Checks a request to `/rtc/v1` or its validate path.
-pub(super) fn check(verifier: &TokenVerifier, parts: &Parts) -> Result<Admission, Refused> {
+/// Checks a request to `/rtc/v1` or its validate path: the client wants a single connection and says everything in one message.
+pub(super) fn check_v1(verifier: &TokenVerifier, parts: &Parts) -> Result<Admission, Refused> {
     let query = Query::of(parts);
     let (claims, room) = check_token(verifier, parts, &query)?;
     let request = join_request(query.join_request.as_deref())?;
+    let asked = Asked {
+        layout: Layout::Single,
+        metadata: request.metadata,
+        attributes: request.participant_attributes.into_iter().collect(),
+        client: request.client_info.unwrap_or_default(),
+        offer: request.publisher_offer,
+        is_reconnect: request.reconnect,
+    };
+    admit(claims, room, asked)
+}
+
+/// Checks a request to `/rtc` or its validate path: the client wants two connections, and what it says stands in the query.
+pub(super) fn check_v0(verifier: &TokenVerifier, parts: &Parts) -> Result<Admission, Refused> {
+    let query = Query::of(parts);
+    let (claims, room) = check_token(verifier, parts, &query)?;
+    admit(claims, room, parameters::read(parts))
+}
+
+/// What a client brings besides its token.
+#[derive(Debug, PartialEq)]
+pub(super) struct Asked {
+    pub(super) layout: Layout,
+    pub(super) metadata: String,
+    pub(super) attributes: BTreeMap<String, String>,
+    pub(super) client: proto::ClientInfo,
+    pub(super) offer: Option<proto::SessionDescription>,
+    pub(super) is_reconnect: bool,
+}
+
+fn admit(claims: Claims, room: String, asked: Asked) -> Result<Admission, Refused> {
     let grants = grants(&claims);
-    let brings_own = !request.participant_attributes.is_empty() || !request.metadata.is_empty();
+    let brings_own = !asked.attributes.is_empty() || !asked.metadata.is_empty();
     if brings_own && !grants.can_update_own_metadata {
         return Err(Refused::unauthorized("no permissions to access the room"));
     }
     let mut attributes: BTreeMap<String, String> = claims.attributes.clone();
-    attributes.extend(request.participant_attributes);
-    let metadata = if request.metadata.is_empty() { claims.metadata.clone() } else { request.metadata };
+    attributes.extend(asked.attributes);
+    let metadata = if asked.metadata.is_empty() { claims.metadata.clone() } else { asked.metadata };
     let attributes_len: usize = attributes.iter().map(|(key, value)| key.len() + value.len()).sum();
     if metadata.len() > MAX_METADATA_LEN || attributes_len > MAX_ATTRIBUTES_LEN {
         return Err(Refused::bad("metadata is limited to 512 KiB and attributes to 64 KiB"));
@@ -92,15 +123,11 @@ pub(super) fn check(verifier: &TokenVerifier, parts: &Parts) -> Result<Admission
         grants,
         kind: kind(&claims.kind) as i32,
         kind_details: Vec::new(),
-        client: request.client_info.unwrap_or_default(),
-        offer: request.publisher_offer,
+        client: asked.client,
+        layout: asked.layout,
+        offer: asked.offer,
     };
-    Ok(Admission { room, join, claims: Box::new(claims), is_reconnect: request.reconnect })
-}
-
-/// Checks the token of a request to the older paths, which have no join request.
-pub(super) fn check_v0(verifier: &TokenVerifier, parts: &Parts) -> Result<(), Refused> {
-    check_token(verifier, parts, &Query::of(parts)).map(|_| ())
+    Ok(Admission { room, join, claims: Box::new(claims), is_reconnect: asked.is_reconnect })
 }
 
 /// The claims of the request's token and the room that it opens.

@@ -3,6 +3,7 @@
 mod admission;
 mod cors;
 mod listener;
+mod parameters;
 mod socket;
 
 use std::sync::Arc;
@@ -26,10 +27,6 @@ use admission::{Admission, Refused};
 
 /// Longest message of a client. LiveKit's server has the same limit.
 const MAX_MESSAGE_LEN: usize = 2 << 20;
-
-/// What a client that knows only the older signalling is told.
-const V1_ONLY: &str = "this server speaks signalling version 1 only (/rtc/v1, single peer connection); \
-                       use a client that supports it";
 
 /// What all requests share.
 #[derive(Debug)]
@@ -68,17 +65,16 @@ async fn handle(
     let is_validation = matches!(path.as_str(), "/rtc/validate" | "/rtc/v1/validate");
     let mut response = match path.as_str() {
         "/" => "OK".into_response(),
-        "/rtc/v1/validate" => match admission::check(&app.verifier, &parts) {
-            Ok(_) => "success".into_response(),
-            Err(refused) => refuse(&app, refused),
-        },
-        // A client that asks here has failed on `/rtc`, and shows its user the text of a 4xx answer.
-        "/rtc/validate" => match admission::check_v0(&app.verifier, &parts) {
-            Ok(()) => (StatusCode::NOT_FOUND, V1_ONLY).into_response(),
-            Err(refused) => refuse(&app, refused),
-        },
-        "/rtc" if is_upgrade(&parts) => (StatusCode::NOT_FOUND, V1_ONLY).into_response(),
-        "/rtc/v1" if is_upgrade(&parts) => join(&app, &mut parts, remote).await,
+        "/rtc/v1/validate" => validate(&app, admission::check_v1(&app.verifier, &parts)),
+        "/rtc/validate" => validate(&app, admission::check_v0(&app.verifier, &parts)),
+        "/rtc/v1" if is_upgrade(&parts) => {
+            let admission = admission::check_v1(&app.verifier, &parts);
+            join(&app, admission, &mut parts, remote).await
+        }
+        "/rtc" if is_upgrade(&parts) => {
+            let admission = admission::check_v0(&app.verifier, &parts);
+            join(&app, admission, &mut parts, remote).await
+        }
         "/rtc" | "/rtc/v1" => StatusCode::NOT_FOUND.into_response(),
         _ => (StatusCode::NOT_FOUND, "404 page not found\n").into_response(),
     };
@@ -86,9 +82,22 @@ async fn handle(
     response
 }
 
+/// Whether a join would be accepted, for clients that were refused and want to know why.
+fn validate(app: &App, admission: Result<Admission, Refused>) -> Response {
+    match admission {
+        Ok(_) => "success".into_response(),
+        Err(refused) => refuse(app, refused),
+    }
+}
+
 /// The upgrade is answered only when the room has accepted the participant, so that every refusal is a status.
-async fn join(app: &Arc<App>, parts: &mut Parts, remote: RemoteAddr) -> Response {
-    let admission = match admission::check(&app.verifier, parts) {
+async fn join(
+    app: &Arc<App>,
+    admission: Result<Admission, Refused>,
+    parts: &mut Parts,
+    remote: RemoteAddr,
+) -> Response {
+    let admission = match admission {
         Ok(admission) => admission,
         Err(refused) => return refuse(app, refused),
     };

@@ -6,13 +6,16 @@ use std::time::Instant;
 use livekit_protocol as proto;
 use tokio::sync::{mpsc, oneshot};
 use tramline_core::forward::PeerKey;
-use tramline_core::room::{Join, JoinError};
+use tramline_core::room::{Join, JoinError, Layout};
 
 use super::Shard;
 use super::signal::{self, SignalReceiver};
 use crate::auth::Claims;
 use crate::http::JoinRefused;
 use crate::stats::ServerStats;
+
+/// Clients from this protocol number on use the pre-negotiated channels, if they have a single connection.
+const NEGOTIATED_CHANNELS_SINCE: i32 = 18;
 
 /// The way to the shard. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -110,8 +113,10 @@ impl Shard {
             JoinRefused::unavailable("the server has no randomness")
         })?;
         let (sender, receiver) = signal::channel(self.limits.signal_backlog);
-        let (protocol, identity) = (join.client.protocol, join.identity.clone());
-        let key = self.peers.insert(room, sender, claims, protocol, remote, room_name);
+        let identity = join.identity.clone();
+        let negotiated_channels =
+            join.layout == Layout::Single && join.client.protocol >= NEGOTIATED_CHANNELS_SINCE;
+        let key = self.peers.insert(room, sender, claims, negotiated_channels, remote, room_name);
         let joined = self.rooms.with(room, |room| room.join(now, key, join));
         let refused = match joined {
             Some(Ok(())) => {

@@ -1,10 +1,10 @@
-//! The way of a packet: from a publisher's transport into the queues of its subscribers, and out of them again.
+//! The way of a packet: from a publisher's connection into the queues of its subscribers, and out of them again.
 
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use tramline_core::forward::PeerKey;
-use tramline_core::room::TransportEnd;
+use tramline_core::room::{Target, TransportEnd};
 use tramline_core::stats::DropReason;
 use tramline_transport::{Channel, CloseReason, PeerEvent, SendError};
 use tramline_wire::{TrackHandle, forward};
@@ -23,19 +23,24 @@ impl Shard {
         let mut index = 0;
         while let Some(key) = self.peers.touched(index) {
             index += 1;
-            while let Some((room, event)) = next_event(self.peers.at(key)) {
-                self.handle_event(now, key, room, event);
+            while let Some((room, target, event)) = next_event(self.peers.at(key)) {
+                self.handle_event(now, key, target, room, event);
             }
         }
     }
 
-    fn handle_event(&mut self, now: Instant, key: PeerKey, room: RoomKey, event: PeerEvent) {
+    fn handle_event(&mut self, now: Instant, key: PeerKey, target: Target, room: RoomKey, event: PeerEvent) {
         match event {
-            PeerEvent::Message(Channel::DataTrack, packet) => self.forward(now, key, room, packet),
+            // Nobody sends on the connection that is for receiving.
+            PeerEvent::Message(Channel::DataTrack, packet) if target == Target::Publisher => {
+                self.forward(now, key, room, packet);
+            }
             PeerEvent::Message(_, _) => self.stats.data_packets_ignored += 1,
-            PeerEvent::RemoteAddress(addr) => self.demux.learn(key, addr),
+            PeerEvent::RemoteAddress(addr) => self.demux.learn((key, target), addr),
             PeerEvent::Connected => {
-                self.rooms.with(room, |room| room.handle_transport_connected(now, key));
+                if self.peers.at(key).is_some_and(|entry| entry.connections.primary() == target) {
+                    self.rooms.with(room, |room| room.handle_transport_connected(now, key));
+                }
             }
             PeerEvent::Closed(reason) => {
                 let end = match &reason {
@@ -43,13 +48,13 @@ impl Shard {
                     CloseReason::WrongFingerprint { .. } => TransportEnd::Refused,
                     _ => TransportEnd::Lost,
                 };
-                tracing::info!(peer = key.0, %reason, "transport closed");
+                tracing::info!(peer = key.0, ?target, %reason, "transport closed");
                 self.rooms.with(room, |room| room.handle_transport_closed(now, key, end));
             }
             PeerEvent::ChannelOpen(channel) => {
-                tracing::debug!(peer = key.0, channel = channel.label(), "open")
+                tracing::debug!(peer = key.0, ?target, channel = channel.label(), "open")
             }
-            event => tracing::debug!(peer = key.0, ?event, "transport"),
+            event => tracing::debug!(peer = key.0, ?target, ?event, "transport"),
         }
     }
 
@@ -83,12 +88,9 @@ impl Shard {
             let sent = pump(now, entry, &mut self.rewriter);
             self.stats.packets_out += sent.packets;
             self.stats.packets_dropped.add_many(DropReason::Transport, sent.refused);
-            let mut next = entry.outbox.poll_timeout();
-            if let Some(transport) = &mut entry.transport {
-                transport.poll_transmit(now, &mut self.transmits);
-                next = [next, transport.poll_timeout()].into_iter().flatten().min();
-            }
-            if let Some(at) = next
+            entry.connections.poll_transmit(now, &mut self.transmits);
+            let due = [entry.outbox.poll_timeout(), entry.connections.poll_timeout()];
+            if let Some(at) = due.into_iter().flatten().min()
                 && entry.armed.is_none_or(|armed| at < armed)
             {
                 entry.armed = Some(at);
@@ -99,10 +101,10 @@ impl Shard {
     }
 }
 
-fn next_event(entry: Option<&mut Entry>) -> Option<(RoomKey, PeerEvent)> {
+fn next_event(entry: Option<&mut Entry>) -> Option<(RoomKey, Target, PeerEvent)> {
     let entry = entry?;
-    let event = entry.transport.as_mut()?.poll_event()?;
-    Some((entry.room, event))
+    let (target, event) = entry.connections.poll_event()?;
+    Some((entry.room, target, event))
 }
 
 #[derive(Debug, Default)]
@@ -111,17 +113,17 @@ struct Sent {
     refused: u64,
 }
 
-/// Moves packets from the queues of one subscriber into its transport, as long as that takes them gladly.
+/// Moves packets from the queues of one subscriber into its connection, as long as that takes them gladly.
 fn pump(now: Instant, entry: &mut Entry, rewriter: &mut Rewriter) -> Sent {
     let mut sent = Sent::default();
-    let Some(transport) = &mut entry.transport else { return sent };
-    if !transport.is_open(Channel::DataTrack) {
+    let Some(connection) = entry.connections.downstream() else { return sent };
+    if !connection.is_open(Channel::DataTrack) {
         return sent;
     }
-    while !entry.outbox.is_empty() && transport.send_capacity(Channel::DataTrack) > 0 {
+    while !entry.outbox.is_empty() && connection.send_capacity(Channel::DataTrack) > 0 {
         let Some((slot, packet)) = entry.outbox.next(now) else { break };
         let Some(handle) = entry.outbox.queue_mut(slot).map(|routed| routed.handle) else { continue };
-        match transport.send(Channel::DataTrack, &rewriter.rewrite(packet, handle)) {
+        match connection.send(Channel::DataTrack, &rewriter.rewrite(packet, handle)) {
             Ok(()) => sent.packets += 1,
             Err(error) => {
                 sent.refused += 1;

@@ -5,7 +5,9 @@
 //! state nothing of it allocates.
 
 mod command;
+mod connections;
 mod data;
+mod descriptions;
 mod peers;
 mod rooms;
 mod signal;
@@ -20,6 +22,7 @@ use livekit_protocol as proto;
 use tokio::sync::{mpsc, oneshot};
 use tramline_core::forward::PeerKey;
 use tramline_core::leave::{DisconnectReason, LeaveAction};
+use tramline_core::room::Target;
 use tramline_net::demux::Demux;
 use tramline_net::udp::{RecvBatch, UdpSockets};
 use tramline_transport::{Certificate, Transmits};
@@ -61,7 +64,7 @@ pub(crate) struct Shard {
     sockets: UdpSockets,
     batch: RecvBatch,
     transmits: Transmits,
-    demux: Demux<PeerKey>,
+    demux: Demux<(PeerKey, Target)>,
 
     rooms: Rooms,
     peers: Peers,
@@ -99,7 +102,8 @@ impl Shard {
             sockets,
             batch: RecvBatch::new(),
             transmits: Transmits::new(),
-            demux: Demux::new(config.limits.participants),
+            // Some have two connections.
+            demux: Demux::new(config.limits.participants.saturating_mul(2)),
             rooms: Rooms::default(),
             peers: Peers::new(control),
             timers: Timers::default(),
@@ -175,11 +179,11 @@ impl Shard {
     fn handle_batch(&mut self, now: Instant) {
         for datagram in self.batch.iter() {
             // What belongs to nobody is counted by the demultiplexer.
-            let Some(key) = self.demux.route(datagram.remote, datagram.payload) else { continue };
+            let Some((key, target)) = self.demux.route(datagram.remote, datagram.payload) else { continue };
             self.peers.touch(key);
-            let transport = self.peers.at(key).and_then(|entry| entry.transport.as_mut());
-            if let Some(transport) = transport {
-                transport.handle_datagram(now, datagram.local, datagram.remote, datagram.payload);
+            let connection = self.peers.at(key).and_then(|entry| entry.connections.get_mut(target));
+            if let Some(connection) = connection {
+                connection.handle_datagram(now, datagram.local, datagram.remote, datagram.payload);
             }
         }
     }
@@ -192,9 +196,7 @@ impl Shard {
                         continue;
                     };
                     entry.armed = None;
-                    if let Some(transport) = &mut entry.transport {
-                        transport.handle_timeout(now);
-                    }
+                    entry.connections.handle_timeout(now);
                     entry.outbox.handle_timeout(now);
                     self.peers.touch(key);
                 }

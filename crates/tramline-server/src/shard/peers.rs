@@ -1,4 +1,4 @@
-//! The participants as the shard sees them: a transport, a WebSocket, a set of queues.
+//! The participants as the shard sees them: connections, a WebSocket, a set of queues.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,10 +10,10 @@ use tramline_core::forward::PeerKey;
 use tramline_core::outbox::{Outbox, QueueAccess, SlotKey};
 use tramline_core::queue::{LiveQueue, QueueConfig};
 use tramline_core::stats::{Counters, DropReason};
-use tramline_transport::Peer;
 use tramline_wire::TrackHandle;
 
 use super::command::Control;
+use super::connections::Connections;
 use super::rooms::RoomKey;
 use super::signal::SignalSender;
 use crate::auth::Claims;
@@ -42,14 +42,14 @@ struct Slot {
 pub(super) struct Entry {
     pub(super) room: RoomKey,
     pub(super) room_name: String,
-    /// `None` until its offer has come.
-    pub(super) transport: Option<Peer>,
+    pub(super) connections: Connections,
     /// `None` when its WebSocket is gone.
     pub(super) signal: Option<SignalSender>,
     pub(super) outbox: Outbox<RoutedQueue>,
     tracks: HashMap<TrackHandle, SlotKey>,
     pub(super) claims: Box<Claims>,
-    pub(super) protocol: i32,
+    /// Whether its channels are there without a handshake of their own.
+    pub(super) negotiated_channels: bool,
     pub(super) remote: IpAddr,
     /// When its timer goes off; timers in the heap for other times are stale.
     pub(super) armed: Option<Instant>,
@@ -89,19 +89,19 @@ impl Peers {
         room: RoomKey,
         signal: SignalSender,
         claims: Box<Claims>,
-        protocol: i32,
+        negotiated_channels: bool,
         remote: IpAddr,
         room_name: String,
     ) -> PeerKey {
         let entry = Box::new(Entry {
             room,
             room_name,
-            transport: None,
+            connections: Connections::default(),
             signal: Some(signal),
             outbox: Outbox::new(),
             tracks: HashMap::new(),
             claims,
-            protocol,
+            negotiated_channels,
             remote,
             armed: None,
             touched: false,

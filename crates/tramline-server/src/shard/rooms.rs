@@ -7,17 +7,12 @@ use std::time::Instant;
 
 use livekit_protocol as proto;
 use proto::signal_response::Message as Response;
-use serde::Deserialize;
 use tramline_core::forward::PeerKey;
 use tramline_core::leave::{DisconnectReason, LeaveAction};
-use tramline_core::room::{Claims, Output, Room, RoomConfig, RoomCounters, TransportCommand, TransportEnd};
-use tramline_transport::{LocalCandidate, Peer, PeerConfig, SdpError};
+use tramline_core::room::{Claims, Output, Room, RoomConfig, RoomCounters, Target};
 
 use super::Shard;
 use super::timers::{Timer, Timers};
-
-/// Clients from this protocol number on use the pre-negotiated channels.
-const NEGOTIATED_CHANNELS_SINCE: i32 = 18;
 
 /// The shortest life of a refreshed token, in seconds.
 const MIN_TOKEN_LIFE: i64 = 600;
@@ -154,12 +149,7 @@ impl Shard {
     fn apply(&mut self, now: Instant, output: Output) {
         match output {
             Output::Signal { peer, message } => self.send_signal(now, peer, message),
-            Output::Transport { peer, command: TransportCommand::Offer { sdp, id } } => {
-                self.handle_offer(now, peer, &sdp, id);
-            }
-            Output::Transport { peer, command: TransportCommand::Candidate { candidate_init } } => {
-                self.handle_candidate(peer, &candidate_init);
-            }
+            Output::Transport { peer, command } => self.negotiate(now, peer, command),
             Output::RefreshToken { peer, claims } => self.send_token(now, peer, claims),
             Output::RouteAdded { subscriber, handle, .. } => {
                 self.peers.add_track(subscriber, handle, self.queue);
@@ -184,104 +174,8 @@ impl Shard {
         }
     }
 
-    fn send(&mut self, now: Instant, peer: PeerKey, message: Response) {
+    pub(super) fn send(&mut self, now: Instant, peer: PeerKey, message: Response) {
         self.send_signal(now, peer, Arc::new(proto::SignalResponse { message: Some(message) }));
-    }
-
-    fn handle_offer(&mut self, now: Instant, peer: PeerKey, sdp: &str, id: u32) {
-        let answered = self.answer_offer(now, peer, sdp);
-        match answered {
-            Ok(Answer { sdp, candidates }) => {
-                // Clients take the answer by the id of their offer.
-                let r#type = "answer".to_owned();
-                let answer = proto::SessionDescription { r#type, sdp, id, ..Default::default() };
-                self.send(now, peer, Response::Answer(answer));
-                let count = candidates.len();
-                for (index, candidate) in candidates.into_iter().enumerate() {
-                    let trickle = proto::TrickleRequest {
-                        candidate_init: candidate_init(&candidate),
-                        target: proto::SignalTarget::Publisher as i32,
-                        r#final: index + 1 == count,
-                    };
-                    self.send(now, peer, Response::Trickle(trickle));
-                }
-                self.peers.touch(peer);
-            }
-            Err(error) => {
-                tracing::info!(peer = peer.0, %error, "offer refused");
-                self.stats.signal_transport_errors += 1;
-                let Some(entry) = self.peers.at(peer) else { return };
-                let (room, is_first) = (entry.room, entry.transport.is_none());
-                self.rooms.with(room, |room| {
-                    if is_first {
-                        room.handle_transport_closed(now, peer, TransportEnd::Refused);
-                    } else {
-                        room.disconnect(now, peer, DisconnectReason::StateMismatch, LeaveAction::Reconnect);
-                    }
-                });
-            }
-        }
-    }
-
-    /// The first answer has no candidates in it; they are trickled behind it. Chromium with candidates in hand may connect
-    /// while it still works on the answer, and then never notices that it did.
-    fn answer_offer(&mut self, now: Instant, peer: PeerKey, sdp: &str) -> Result<Answer, OfferError> {
-        let certificate = self.certificate.clone();
-        let entry = self.peers.at(peer).ok_or(OfferError::Gone)?;
-        if let Some(transport) = &mut entry.transport {
-            transport.handle_offer(now, sdp)?;
-            return Ok(Answer { sdp: transport.answer(), candidates: Vec::new() });
-        }
-        let mut config = PeerConfig::new(certificate, tramline_net::random::bytes()?);
-        config.negotiated_channels = entry.protocol >= NEGOTIATED_CHANNELS_SINCE;
-        let mut transport = Peer::server(config, now, sdp)?;
-        let towards = entry.remote;
-        self.demux
-            .insert(peer, transport.local_ufrag())
-            .map_err(|error| OfferError::Demux(error.to_string()))?;
-        let addresses: Vec<_> = if self.node_ips.is_empty() {
-            let bound: Vec<_> = self.sockets.local_addrs().collect();
-            let mut addresses: Vec<_> =
-                bound.iter().copied().filter(|addr| !addr.ip().is_unspecified()).collect();
-            if bound.iter().any(|addr| addr.ip().is_unspecified()) {
-                let hosts = tramline_net::interfaces::host_addresses(Some(towards)).unwrap_or_default();
-                addresses.extend(hosts.into_iter().filter_map(|ip| self.sockets.addr_of(ip)));
-            }
-            addresses
-        } else {
-            // An address in front of a NAT is on no interface; the port is that of the socket of its family.
-            let port = |ip: std::net::IpAddr| {
-                let local = self.sockets.local_addrs().find(|local| local.is_ipv4() == ip.is_ipv4())?;
-                Some(std::net::SocketAddr::new(ip, local.port()))
-            };
-            self.node_ips.iter().filter_map(|ip| self.sockets.addr_of(*ip).or_else(|| port(*ip))).collect()
-        };
-        let sdp = transport.answer();
-        addresses.into_iter().for_each(|addr| transport.add_local_candidate(addr));
-        let candidates = transport.local_candidates();
-        if let Some(entry) = self.peers.at(peer) {
-            entry.transport = Some(transport);
-        }
-        Ok(Answer { sdp, candidates })
-    }
-
-    fn handle_candidate(&mut self, peer: PeerKey, candidate_init: &str) {
-        /// An `RTCIceCandidateInit`, as far as it matters with one media section.
-        #[derive(Deserialize)]
-        struct CandidateInit {
-            candidate: String,
-        }
-        let Some(transport) = self.peers.at(peer).and_then(|entry| entry.transport.as_mut()) else { return };
-        let taken = serde_json::from_str::<CandidateInit>(candidate_init)
-            .map_err(|error| error.to_string())
-            .and_then(|init| transport.handle_candidate(&init.candidate).map_err(|error| error.to_string()));
-        match taken {
-            Ok(()) => self.peers.touch(peer),
-            Err(error) => {
-                tracing::debug!(peer = peer.0, error, "candidate refused");
-                self.stats.signal_transport_errors += 1;
-            }
-        }
     }
 
     /// A fresh token, so that a client can come back after its first one has expired.
@@ -298,41 +192,16 @@ impl Shard {
     }
 
     fn remove_peer(&mut self, now: Instant, peer: PeerKey) {
-        self.demux.remove(peer);
-        if let Some(entry) = self.peers.remove(peer)
-            && let Some(mut transport) = entry.transport
-        {
-            self.stats.transport_rejected += super::snapshot::rejected(&transport);
-            transport.close(now);
-            transport.poll_transmit(now, &mut self.transmits);
+        for target in [Target::Publisher, Target::Subscriber] {
+            self.demux.remove((peer, target));
+        }
+        if let Some(mut entry) = self.peers.remove(peer) {
+            self.stats.transport_rejected +=
+                entry.connections.iter().map(super::snapshot::rejected).sum::<u64>();
+            entry.connections.close(now);
+            entry.connections.poll_transmit(now, &mut self.transmits);
         }
     }
-}
-
-/// What an offer is answered with.
-struct Answer {
-    sdp: String,
-    /// To be trickled behind the answer.
-    candidates: Vec<LocalCandidate>,
-}
-
-/// An `RTCIceCandidateInit`. LiveKit's Rust client insists on all three members.
-fn candidate_init(candidate: &LocalCandidate) -> String {
-    let LocalCandidate { candidate, mid, mline_index } = candidate;
-    serde_json::json!({ "candidate": candidate, "sdpMid": mid, "sdpMLineIndex": mline_index }).to_string()
-}
-
-/// Why an offer was not answered.
-#[derive(Debug, thiserror::Error)]
-enum OfferError {
-    #[error("the participant is gone")]
-    Gone,
-    #[error(transparent)]
-    Sdp(#[from] SdpError),
-    #[error(transparent)]
-    Random(#[from] io::Error),
-    #[error("{0}")]
-    Demux(String),
 }
 
 /// Random bits for ids, in blocks from the operating system.

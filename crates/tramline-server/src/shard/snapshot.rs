@@ -7,7 +7,7 @@ use crate::stats::ServerStats;
 
 impl Shard {
     pub(super) fn snapshot(&mut self) -> ServerStats {
-        let live: u64 = self.peers.entries().filter_map(|entry| entry.transport.as_ref()).map(rejected).sum();
+        let live: u64 = self.peers.entries().flat_map(|entry| entry.connections.iter()).map(rejected).sum();
         ServerStats {
             rooms: self.rooms.len(),
             participants: self.peers.len(),
@@ -21,8 +21,8 @@ impl Shard {
     }
 }
 
-/// What a transport did not accept.
-pub(super) fn rejected(transport: &Peer) -> u64 {
-    let stats = transport.stats();
+/// What a connection did not accept.
+pub(super) fn rejected(connection: &Peer) -> u64 {
+    let stats = connection.stats();
     stats.malformed_datagrams + stats.rejected_stun + stats.rejected_dtls + stats.rejected_messages
 }

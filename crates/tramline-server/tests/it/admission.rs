@@ -20,8 +20,8 @@ struct Case {
     body: &'static str,
 }
 
-fn cases() -> Vec<Case> {
-    let request = format!("join_request={}", encoded(&join_request(None, 18)));
+/// The same for both paths; `request` is a good one.
+fn cases(request: &str) -> Vec<Case> {
     let good = token("me", VideoGrants::join("yard"));
     let mut other_room = VideoGrants::join("yard");
     other_room.room_join = false;
@@ -29,42 +29,61 @@ fn cases() -> Vec<Case> {
     let jwt = |token: AccessToken| token.to_jwt().expect("a token");
     let mut cases = Vec::new();
     let mut case = |what, token: Option<&str>, query: &str, status, body| {
-        let authorization = token.map(|token| format!("Bearer {token}"));
-        cases.push(Case { what, authorization, query: query.to_owned(), status, body });
+        cases.push(Case::new(what, token.map(|token| format!("Bearer {token}")), query, status, body));
     };
-    case("a good token", Some(&good), &request, 200, "success");
+    case("a good token", Some(&good), request, 200, "success");
     let both = format!("{request}&access_token={good}");
     case("a good token in the query", None, &both, 200, "success");
-    case("no token", None, &request, 401, "no permissions to access the room");
+    case("no token", None, request, 401, "no permissions to access the room");
     let plain = jwt(signed("devkey", "secret"));
-    case("no video grant", Some(&plain), &request, 401, "no permissions to access the room");
-    case("rubbish", Some("rubbish"), &request, 401, "invalid authorization token");
+    case("no video grant", Some(&plain), request, 401, "no permissions to access the room");
+    case("rubbish", Some("rubbish"), request, 401, "invalid authorization token");
     let foreign = jwt(signed("devkey", "another").with_grants(VideoGrants::join("yard")));
     let signature = "invalid token, error: token signature is invalid: signature is invalid";
-    case("another secret", Some(&foreign), &request, 401, signature);
+    case("another secret", Some(&foreign), request, 401, signature);
     case("another secret, header over query", Some(&foreign), &both, 401, signature);
     let unknown = jwt(signed("nobody", "secret").with_grants(VideoGrants::join("yard")));
-    case("an unknown key", Some(&unknown), &request, 401, "invalid API key: nobody");
+    case("an unknown key", Some(&unknown), request, 401, "invalid API key: nobody");
     let no_join = jwt(signed("devkey", "secret").with_grants(other_room));
-    case("no roomJoin", Some(&no_join), &request, 401, "permissions denied");
+    case("no roomJoin", Some(&no_join), request, 401, "permissions denied");
     let long = "x".repeat(257);
     let long_identity = token(&long, VideoGrants::join("yard"));
     let text = "participant identity length exceeds limits: max length 256";
-    case("a long identity", Some(&long_identity), &request, 400, text);
+    case("a long identity", Some(&long_identity), request, 400, text);
     let long_room = token("me", VideoGrants::join(long));
-    case("a long room", Some(&long_room), &request, 400, "room name length exceeds limits: max length 256");
-    case("no join request", Some(&good), "", 400, "join_request is required");
-    case("not base64", Some(&good), "join_request=!", 400, "cannot base64 decode wrapped join request");
+    case("a long room", Some(&long_room), request, 400, "room name length exceeds limits: max length 256");
+    let basic = Some("Basic bWU6c2VjcmV0".to_owned());
+    let text = "invalid authorization header. Must start with Bearer ";
+    cases.push(Case::new("a Basic header", basic, &both, 401, text));
+    cases
+}
+
+/// What only the newer path can get wrong, and attributes as they stand in its request.
+fn join_request_cases() -> Vec<Case> {
     let wrong = format!("join_request={}", URL_SAFE_NO_PAD.encode([0xff; 4]));
-    case("not a message", Some(&good), &wrong, 400, "cannot unmarshal wrapped join request");
     let mut ambitious = join_request(None, 18);
     ambitious.participant_attributes.insert("role".to_owned(), "boss".to_owned());
     let ambitious = format!("join_request={}", encoded(&ambitious));
-    case("own attributes", Some(&good), &ambitious, 401, "no permissions to access the room");
-    let basic = Some("Basic bWU6c2VjcmV0".to_owned());
-    let text = "invalid authorization header. Must start with Bearer ";
-    cases.push(Case { what: "a Basic header", authorization: basic, query: both, status: 401, body: text });
-    cases
+    let bearer = format!("Bearer {}", token("me", VideoGrants::join("yard")));
+    let case = |what, query: &str, status, body| Case::new(what, Some(bearer.clone()), query, status, body);
+    vec![
+        case("no join request", "", 400, "join_request is required"),
+        case("not base64", "join_request=!", 400, "cannot base64 decode wrapped join request"),
+        case("not a message", &wrong, 400, "cannot unmarshal wrapped join request"),
+        case("own attributes", &ambitious, 401, "no permissions to access the room"),
+    ]
+}
+
+impl Case {
+    fn new(
+        what: &'static str,
+        authorization: Option<String>,
+        query: &str,
+        status: u16,
+        body: &'static str,
+    ) -> Self {
+        Self { what, authorization, query: query.to_owned(), status, body }
+    }
 }
 
 fn headers(case: &Case) -> HeaderMap {
@@ -74,11 +93,28 @@ fn headers(case: &Case) -> HeaderMap {
 
 #[tokio::test]
 async fn validation_and_upgrade_give_the_same_answers() {
+    let mut newer = cases(&format!("join_request={}", encoded(&join_request(None, 18))));
+    newer.extend(join_request_cases());
+    all_as_expected("/rtc/v1", &newer).await;
+}
+
+#[tokio::test]
+async fn the_older_path_lets_the_same_in() {
+    let mut older = cases("protocol=16&sdk=js");
+    let attributes = format!("attributes={}", URL_SAFE_NO_PAD.encode(r#"{"role":"boss"}"#));
+    let bearer = format!("Bearer {}", token("me", VideoGrants::join("yard")));
+    let text = "no permissions to access the room";
+    older.push(Case::new("own attributes", Some(bearer.clone()), &attributes, 401, text));
+    older.push(Case::new("no parameters at all", Some(bearer), "", 200, "success"));
+    all_as_expected("/rtc", &older).await;
+}
+
+async fn all_as_expected(path: &str, cases: &[Case]) {
     let server = Server::start(ServerConfig::ephemeral()).expect("it starts");
     let http = server.url().replacen("ws", "http", 1);
-    for case in cases() {
-        let url = format!("{http}/rtc/v1/validate?{}", case.query).parse().expect("a URL");
-        let response = get(&url, &headers(&case), &ConnectOptions::default()).await.expect("an answer");
+    for case in cases {
+        let url = format!("{http}{path}/validate?{}", case.query).parse().expect("a URL");
+        let response = get(&url, &headers(case), &ConnectOptions::default()).await.expect("an answer");
         assert_eq!(
             (response.status, body(&response)),
             (case.status, case.body.trim().to_owned()),
@@ -86,8 +122,8 @@ async fn validation_and_upgrade_give_the_same_answers() {
             case.what
         );
 
-        let url = format!("{}/rtc/v1?{}", server.url(), case.query).parse().expect("a URL");
-        let upgrade = tramline_net::ws::connect(&url, &headers(&case), &ConnectOptions::default()).await;
+        let url = format!("{}{path}?{}", server.url(), case.query).parse().expect("a URL");
+        let upgrade = tramline_net::ws::connect(&url, &headers(case), &ConnectOptions::default()).await;
         match upgrade {
             Ok(_) => assert_eq!(case.status, 200, "{}", case.what),
             Err(ConnectError::Http { status, body }) => {
@@ -99,7 +135,7 @@ async fn validation_and_upgrade_give_the_same_answers() {
             assert!(!body(&response).contains(token), "{}: the token is in the answer", case.what);
         }
     }
-    let refused = cases().iter().filter(|case| case.status != 200).count() as u64;
+    let refused = cases.iter().filter(|case| case.status != 200).count() as u64;
     assert_eq!(server.stats().expect("it runs").refused_joins, 2 * refused);
 }
 

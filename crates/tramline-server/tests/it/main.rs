@@ -8,4 +8,5 @@ mod listening;
 mod plain_http;
 mod sdk;
 mod session;
+mod two_connections;
 mod websocket;

@@ -2,10 +2,7 @@
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tramline_server::auth::VideoGrants;
 use tramline_server::{Server, ServerConfig};
-
-use crate::client::token;
 
 /// An answer, headers included.
 struct Answer {
@@ -45,25 +42,6 @@ async fn health_is_ok_and_other_paths_are_not_found() {
     for path in ["/rtc", "/rtc/v1"] {
         let answer = request(&server, &format!("GET {path}"), "").await;
         assert_eq!((answer.status, answer.body.as_str()), (404, ""), "{path}");
-    }
-}
-
-#[tokio::test]
-async fn a_client_of_the_older_signalling_learns_what_it_lacks() {
-    let server = Server::start(ServerConfig::ephemeral()).expect("it starts");
-    let upgrade = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
-                   sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    let answer = request(&server, "GET /rtc?protocol=16", upgrade).await;
-    assert_eq!(answer.status, 404);
-    // Browsers take a 404 with this phrase as a verdict about the room.
-    assert!(!answer.body.contains("requested room does not exist"));
-    let good = token("me", VideoGrants::join("yard"));
-    for path in ["/rtc/validate", "//rtc/validate"] {
-        let answer = request(&server, &format!("GET {path}?access_token={good}"), "").await;
-        assert_eq!(answer.status, 404);
-        assert!(answer.body.contains("/rtc/v1"), "{}", answer.body);
-        let answer = request(&server, &format!("GET {path}?access_token=rubbish"), "").await;
-        assert_eq!((answer.status, answer.body.as_str()), (401, "invalid authorization token"));
     }
 }
 
