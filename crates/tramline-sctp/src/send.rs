@@ -6,10 +6,12 @@ use bytes::Bytes;
 
 mod flight;
 mod pacer;
+mod spares;
 mod streams;
 
 use flight::{Entry, Flight, PathTimes};
 use pacer::Pacer;
+use spares::{Advice, Spares};
 use streams::{Queued, Streams};
 
 use crate::config::{Config, Delivery};
@@ -23,6 +25,10 @@ use crate::wire::{CHUNK_HEADER_LEN, DATA_HEADER_LEN, DataFlags, HEADER_LEN, Sack
 pub(crate) struct Sender {
     streams: Streams,
     flight: Flight,
+    spares: Spares,
+    advice: Advice,
+    /// Packets with data that were made or begun.
+    packets: u64,
     current: Option<Current>,
     controller: Box<dyn Controller>,
     pacer: Pacer,
@@ -91,6 +97,9 @@ impl Sender {
         Self {
             streams: Streams::default(),
             flight: Flight::new(first_tsn),
+            spares: Spares::default(),
+            advice: Advice::default(),
+            packets: 0,
             current: None,
             controller: congestion::controller(config),
             pacer: Pacer::new(config.packet_budget),
@@ -221,9 +230,11 @@ impl Sender {
     pub(crate) fn write_data(&mut self, now: Instant, out: &mut Writer<'_>, stats: &mut Stats) {
         let mut last = None;
         let mut full = false;
+        self.packets += 1;
         let probing = self.probe == Probe::Due;
         while let Some(len) = self.ready(now, stats) {
-            if DATA_HEADER_LEN + padded(len) > out.room() {
+            let fits = self.write_spares(now, len, out, &mut last, stats);
+            if !fits || DATA_HEADER_LEN + padded(len) > out.room() {
                 full = true;
                 break;
             }
@@ -295,10 +306,7 @@ impl Sender {
     }
 
     pub(crate) fn suggested_copies(&self) -> u8 {
-        match self.rtt.min() {
-            Some(min) if min >= SHORT_PATH => 2,
-            _ => 0,
-        }
+        self.advice.copies(self.rtt.min())
     }
 
     pub(crate) fn buffered(&self, stream: u16) -> usize {
@@ -439,6 +447,12 @@ impl Sender {
             }
         };
         let tsn = self.flight.send_new(now, number, current.offset, len);
+        if len == current.message.payload.len() {
+            // More than fit into a packet with the next message cost a packet each.
+            let fit = (self.fragment / (DATA_HEADER_LEN + padded(len))).saturating_sub(1).clamp(1, 255);
+            let copies = current.message.copies.min(fit as u8);
+            self.spares.push(tsn, current.message.flow, copies, self.packets);
+        }
         current.offset += len;
         if current.offset == current.message.payload.len() {
             self.current = None;
@@ -467,9 +481,67 @@ impl Sender {
         }))
     }
 
+    /// Writes the spares that have to go ahead of the new message that is next, if one is. `false` when the message has to
+    /// wait for the next packet.
+    fn write_spares(
+        &mut self,
+        now: Instant,
+        len: usize,
+        out: &mut Writer<'_>,
+        last: &mut Option<usize>,
+        stats: &mut Stats,
+    ) -> bool {
+        if self.spares.is_empty() || self.flight.has_lost() {
+            return true;
+        }
+        let Some((flow, true)) = self.current.as_ref().map(|next| (next.message.flow, next.offset == 0))
+        else {
+            return true;
+        };
+        let (new, packet) = (self.flight.next_tsn(), self.packets);
+        self.spares.retain(|tsn| self.flight.in_flight(tsn).is_some());
+        let total: usize = self
+            .spares
+            .due(flow, new, packet)
+            .map(|tsn| DATA_HEADER_LEN + padded(self.flight.in_flight(tsn).unwrap_or(0)))
+            .sum();
+        if total == 0 {
+            return true;
+        }
+        // A spare must not take the place of something new.
+        let room = self.controller.window().saturating_sub(self.flight.bytes() + DATA_HEADER_LEN + len);
+        if self.streams.queued() > self.fragment || total > room {
+            self.spares.cancel(flow);
+            return true;
+        }
+        let size_of_new = DATA_HEADER_LEN + padded(len);
+        let together = total + size_of_new <= out.room();
+        if !together && last.is_some() {
+            // In the next packet all of them may fit.
+            return false;
+        }
+        loop {
+            let Some(tsn) = self.spares.due(flow, new, packet).next() else { break };
+            let len = self.flight.in_flight(tsn).unwrap_or(0);
+            if DATA_HEADER_LEN + padded(len) > out.room() {
+                break;
+            }
+            self.flight.send_spare(now, tsn);
+            self.spares.note_sent(tsn, new, packet);
+            self.pacer.take(DATA_HEADER_LEN + padded(len));
+            stats.copies += 1;
+            *last = self.write_chunk(tsn, out).or(*last);
+        }
+        together
+    }
+
     /// Brings the timers up to date.
     fn tidy(&mut self, now: Instant) {
         self.timers.oldest = self.flight.oldest().map(|(_, sent_at)| sent_at);
+        if self.flight.take_lost_small() > 0 {
+            self.advice.handle_loss(now, self.rtt.smoothed().unwrap_or(self.rto.0));
+        }
+        self.advice.handle_time(now);
         self.timers.forward = self.flight.forward_point().map(|point| {
             let told = self.forward.at.filter(|_| !before(self.forward.point, point));
             if let Some(last) = told {
@@ -517,9 +589,6 @@ impl Sender {
         Some(PathTimes { smoothed: self.rtt.smoothed()?.max(self.rtt.latest()), min: self.rtt.min()? })
     }
 }
-
-/// On a shorter path a spare mostly comes after the acknowledgement.
-const SHORT_PATH: Duration = Duration::from_millis(2);
 
 /// Between FORWARD TSN chunks that say something new.
 const LEAST_FORWARD_PAUSE: Duration = Duration::from_millis(5);

@@ -18,6 +18,8 @@ pub struct Stats {
     pub chunks_sent: u64,
     /// DATA chunks sent again.
     pub retransmissions: u64,
+    /// Spares sent: copies of DATA chunks that were still in flight.
+    pub copies: u64,
     /// DATA chunks that were taken for lost.
     pub losses: u64,
     /// Of these, how many had arrived after all.

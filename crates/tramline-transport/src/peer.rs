@@ -346,6 +346,8 @@ impl Peer {
             stats.retransmission_timeouts = sctp.timeouts;
             stats.retransmissions = sctp.retransmissions;
             stats.losses = sctp.losses;
+            stats.copies = sctp.copies;
+            stats.forward_tsns = sctp.forward_tsns;
             stats.abandoned_messages = sctp.abandoned_messages;
             stats.congestion_window = sctp.window;
             stats.bytes_in_flight = sctp.in_flight;

@@ -37,10 +37,14 @@ pub struct PeerStats {
     pub retransmission_timeouts: u64,
     /// DATA chunks that SCTP sent again.
     pub retransmissions: u64,
+    /// Spares that SCTP sent: copies of DATA chunks ahead of newer ones.
+    pub copies: u64,
     /// DATA chunks that SCTP took for lost.
     pub losses: u64,
     /// Messages that SCTP gave up before they arrived whole.
     pub abandoned_messages: u64,
+    /// FORWARD TSN chunks that SCTP sent.
+    pub forward_tsns: u64,
     /// Bytes that may be in flight now.
     pub congestion_window: usize,
     /// Bytes that are in flight now, chunk headers included.
@@ -70,6 +74,15 @@ impl AddAssign for PeerStats {
         self.ignored_candidates += other.ignored_candidates;
         self.address_changes += other.address_changes;
         self.retransmission_timeouts += other.retransmission_timeouts;
+        self.retransmissions += other.retransmissions;
+        self.copies += other.copies;
+        self.losses += other.losses;
+        self.abandoned_messages += other.abandoned_messages;
+        self.forward_tsns += other.forward_tsns;
+        self.congestion_window += other.congestion_window;
+        self.bytes_in_flight += other.bytes_in_flight;
+        self.bytes_buffered += other.bytes_buffered;
+        self.data_round_trip = self.data_round_trip.max(other.data_round_trip);
         self.round_trip = self.round_trip.max(other.round_trip);
     }
 }

@@ -30,6 +30,7 @@ pub(crate) struct Flight {
     blocks: Vec<(u32, u32)>,
     /// Of messages that arrived whole.
     receipts: Vec<u64>,
+    lost_small: u32,
     spare: Vec<(u32, u32)>,
     bytes: usize,
     payload: usize,
@@ -73,9 +74,17 @@ struct Chunk {
     message: u64,
     offset: u32,
     len: u16,
+    /// Transmissions of any kind.
     sends: u16,
+    /// Transmissions after it was taken for lost.
+    retries: u16,
+    /// Spares in flight beside the first transmission or the last retry.
+    copies: u16,
     state: State,
     sent_at: Instant,
+    /// When the first transmission or the last retry left. A spare never changes what is measured: it rides ahead of a
+    /// newer chunk, so the newest chunk of an acknowledgement was brought by its own packet.
+    measured_from: Instant,
 }
 
 /// InFlight → Acked or Lost; Lost → InFlight when sent again, or Acked when it was only late.
@@ -165,6 +174,7 @@ impl Flight {
             lost: VecDeque::new(),
             blocks: Vec::new(),
             receipts: Vec::new(),
+            lost_small: 0,
             spare: Vec::new(),
             bytes: 0,
             payload: 0,
@@ -235,8 +245,11 @@ impl Flight {
             offset: offset as u32,
             len: len as u16,
             sends: 1,
+            retries: 0,
+            copies: 0,
             state: State::InFlight,
             sent_at: now,
+            measured_from: now,
         });
         self.sent.push_back(Sent { tsn, sends: 1 });
         self.bytes += len + DATA_HEADER_LEN;
@@ -255,8 +268,11 @@ impl Flight {
             offset: 0,
             len: 0,
             sends: 1,
+            retries: 0,
+            copies: 0,
             state: State::Lost,
             sent_at: now,
+            measured_from: now,
         });
         self.advance();
     }
@@ -303,19 +319,48 @@ impl Flight {
         Some(tsn)
     }
 
+    /// Whether something waits to be sent again.
+    pub(crate) fn has_lost(&self) -> bool {
+        !self.lost.is_empty()
+    }
+
     /// The last chunk in flight, if it may be sent once more as a probe.
     pub(crate) fn probe(&mut self, now: Instant) -> Option<u32> {
         let at = self.chunks.iter().rposition(|chunk| chunk.state == State::InFlight)?;
         let chunk = self.chunks[at];
         let outgoing = self.message(chunk.message)?;
-        let spent = u32::from(chunk.sends) > outgoing.max_retransmits || has_expired(outgoing, now, None);
+        let spent = u32::from(chunk.retries) >= outgoing.max_retransmits || has_expired(outgoing, now, None);
         if self.can_abandon && (outgoing.abandoned || spent) {
             return None;
         }
         let tsn = self.base.wrapping_add(at as u32);
-        self.leave(usize::from(chunk.len));
+        self.leave(&chunk);
         self.send_again(now, tsn);
         Some(tsn)
+    }
+
+    /// Length of a chunk that is in flight.
+    pub(crate) fn in_flight(&self, tsn: u32) -> Option<usize> {
+        self.chunk(tsn)
+            .filter(|chunk| chunk.state == State::InFlight && !self.is_abandoned(chunk.message))
+            .map(|chunk| usize::from(chunk.len))
+    }
+
+    /// Sends a spare of a chunk that is in flight.
+    pub(crate) fn send_spare(&mut self, now: Instant, tsn: u32) {
+        let index = tsn.wrapping_sub(self.base) as usize;
+        let Some(chunk) = self.chunks.get_mut(index) else { return };
+        chunk.sends = chunk.sends.saturating_add(1);
+        chunk.copies += 1;
+        chunk.sent_at = now;
+        self.bytes += usize::from(chunk.len) + DATA_HEADER_LEN;
+        self.payload += usize::from(chunk.len);
+        self.sent.push_back(Sent { tsn, sends: chunk.sends });
+    }
+
+    /// Messages of one chunk that were lost since the last call.
+    pub(crate) fn take_lost_small(&mut self) -> u32 {
+        std::mem::take(&mut self.lost_small)
     }
 
     pub(crate) fn written(&self, tsn: u32) -> Option<Written<'_>> {
@@ -571,7 +616,7 @@ impl Flight {
         }
         acked.progress = true;
         if was == State::InFlight {
-            self.leave(len);
+            self.leave(&chunk);
             acked.bytes += len + DATA_HEADER_LEN;
         }
         if was == State::InFlight || !abandoned {
@@ -580,22 +625,22 @@ impl Flight {
         if was == State::Lost && abandoned && !before(self.told, tsn) {
             return; // Skipped, as far as anyone can tell.
         }
-        if was == State::Lost && chunk.sends == 1 {
+        if was == State::Lost && chunk.retries == 0 {
             stats.spurious_losses += 1;
             self.reordering.handle_spurious_loss();
         }
         if before(self.highest_acked, tsn) {
             self.highest_acked = tsn;
         }
-        let round_trip = now.saturating_duration_since(chunk.sent_at);
+        let round_trip = now.saturating_duration_since(chunk.measured_from);
         // Of a chunk that was sent again, nobody knows which transmission arrived, unless too little time has passed for the second.
-        let known = chunk.sends == 1;
+        let known = chunk.retries == 0;
         if !known && min_round_trip.is_none_or(|min| round_trip < min) {
             return;
         }
-        let this = Newest { sent_at: chunk.sent_at, tsn, round_trip };
+        let this = Newest { sent_at: chunk.measured_from, tsn, round_trip };
         let is_newer = |other: &Newest| {
-            (chunk.sent_at, tsn.wrapping_sub(self.base) as i32)
+            (chunk.measured_from, tsn.wrapping_sub(self.base) as i32)
                 > (other.sent_at, other.tsn.wrapping_sub(self.base) as i32)
         };
         if self.newest.as_ref().is_none_or(is_newer) {
@@ -641,12 +686,15 @@ impl Flight {
         let index = tsn.wrapping_sub(self.base) as usize;
         let Some(chunk) = self.chunks.get_mut(index) else { return 0 };
         chunk.state = State::Lost;
-        let chunk = *chunk;
+        let lost = *chunk;
+        chunk.copies = 0;
+        let chunk = lost;
         let len = usize::from(chunk.len);
-        self.leave(len);
+        self.leave(&chunk);
         stats.losses += 1;
         let Some(outgoing) = self.message(chunk.message) else { return 0 };
-        let spent = u32::from(chunk.sends) > outgoing.max_retransmits || has_expired(outgoing, now, times);
+        let spent = u32::from(chunk.retries) >= outgoing.max_retransmits || has_expired(outgoing, now, times);
+        let small = outgoing.complete && outgoing.assigned == 1;
         if outgoing.abandoned {
             streams.release(outgoing.stream, len);
         } else if self.can_abandon && spent {
@@ -654,6 +702,7 @@ impl Flight {
         } else {
             self.lost.push_back(tsn);
         }
+        self.lost_small += u32::from(small);
         len + DATA_HEADER_LEN
     }
 
@@ -695,15 +744,20 @@ impl Flight {
         let Some(chunk) = self.chunks.get_mut(index) else { return };
         chunk.state = State::InFlight;
         chunk.sends = chunk.sends.saturating_add(1);
+        chunk.retries = chunk.retries.saturating_add(1);
+        chunk.copies = 0;
         chunk.sent_at = now;
+        chunk.measured_from = now;
         self.bytes += usize::from(chunk.len) + DATA_HEADER_LEN;
         self.payload += usize::from(chunk.len);
         self.sent.push_back(Sent { tsn, sends: chunk.sends });
     }
 
-    fn leave(&mut self, len: usize) {
-        self.bytes -= len + DATA_HEADER_LEN;
-        self.payload -= len;
+    /// All transmissions of a chunk leave the flight.
+    fn leave(&mut self, chunk: &Chunk) {
+        let (len, times) = (usize::from(chunk.len), 1 + usize::from(chunk.copies));
+        self.bytes -= (len + DATA_HEADER_LEN) * times;
+        self.payload -= len * times;
     }
 
     fn chunk(&self, tsn: u32) -> Option<&Chunk> {

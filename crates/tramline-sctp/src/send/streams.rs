@@ -13,9 +13,7 @@ pub(crate) struct Queued {
     pub(crate) ordered: bool,
     pub(crate) max_retransmits: Option<u32>,
     pub(crate) expires: Option<Instant>,
-    #[expect(dead_code, reason = "spares follow")]
     pub(crate) copies: u8,
-    #[expect(dead_code, reason = "spares follow")]
     pub(crate) flow: u32,
     pub(crate) receipt: Option<u64>,
 }
@@ -34,6 +32,8 @@ pub(crate) struct Streams {
     /// The virtual time of the fair order, in bytes.
     time: u64,
     buffered: usize,
+    /// Bytes of messages of which nothing was sent.
+    queued: usize,
 }
 
 #[derive(Debug)]
@@ -72,6 +72,7 @@ impl Streams {
         let (len, first) = (message.payload.len(), stream.queue.is_empty());
         stream.queue.push_back(message);
         self.buffered += len;
+        self.queued += len;
         if first {
             self.waiting.push(id);
         }
@@ -92,6 +93,7 @@ impl Streams {
             let index = self.find(id).ok()?;
             let stream = &mut self.all[index];
             let message = stream.queue.pop_front()?;
+            self.queued -= message.payload.len();
             if stream.queue.is_empty() {
                 self.waiting.remove(at);
             }
@@ -104,6 +106,11 @@ impl Streams {
             stream.finished = start + message.payload.len() as u64 + MESSAGE_COST;
             return Some((id, message));
         }
+    }
+
+    /// Bytes of messages of which nothing was sent.
+    pub(crate) fn queued(&self) -> usize {
+        self.queued
     }
 
     /// Whether any message waits.

@@ -9,15 +9,19 @@ use crate::link::{Link, delay, message, number, percentile};
 
 /// What arrived of a stream of messages.
 #[derive(Debug)]
-struct Outcome {
-    delivered: f64,
-    p50: Duration,
-    p99: Duration,
-    max: Duration,
+pub(crate) struct Outcome {
+    pub(crate) delivered: f64,
+    pub(crate) p50: Duration,
+    pub(crate) p99: Duration,
+    pub(crate) max: Duration,
+    /// Whether none came after a newer one.
+    pub(crate) in_order: bool,
+    /// Part of all that came within 12 ms of the fastest, and within 250 ms of being sent.
+    pub(crate) within: [f64; 2],
 }
 
 /// Sends messages of one length at one rate for `seconds`, one way.
-fn stream(link: &mut Link, len: usize, rate: u64, seconds: u64, delivery: Delivery) -> Outcome {
+pub(crate) fn stream(link: &mut Link, len: usize, rate: u64, seconds: u64, delivery: Delivery) -> Outcome {
     let interval = Duration::from_micros(1_000_000 / rate);
     let count = rate * seconds;
     let mut sent_at = Vec::new();
@@ -27,10 +31,15 @@ fn stream(link: &mut Link, len: usize, rate: u64, seconds: u64, delivery: Delive
         link.run_for(interval);
     }
     link.run_for(Duration::from_secs(3));
+    let got = link.take(1);
+    let in_order = got.is_sorted_by_key(|got| number(&got.payload));
     let mut delays: Vec<Duration> =
-        link.take(1).iter().map(|got| got.at - sent_at[number(&got.payload) as usize]).collect();
+        got.iter().map(|got| got.at - sent_at[number(&got.payload) as usize]).collect();
     delays.sort();
+    let part = |limit: Duration| delays.iter().filter(|delay| **delay <= limit).count() as f64 / count as f64;
     Outcome {
+        in_order,
+        within: [part(delays[0] + Duration::from_millis(12)), part(Duration::from_millis(250))],
         delivered: delays.len() as f64 / count as f64,
         p50: percentile(&delays, 0.5),
         p99: percentile(&delays, 0.99),
@@ -38,7 +47,7 @@ fn stream(link: &mut Link, len: usize, rate: u64, seconds: u64, delivery: Delive
     }
 }
 
-fn one_percent() -> Conditions {
+pub(crate) fn one_percent() -> Conditions {
     Conditions { loss: 0.01, ..delay(25) }
 }
 

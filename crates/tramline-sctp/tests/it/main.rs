@@ -8,3 +8,4 @@ mod interop;
 mod link;
 mod lossy;
 mod reset;
+mod spares;

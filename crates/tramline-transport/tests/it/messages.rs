@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tramline_sim::{Conditions, run_seeds};
-use tramline_transport::{Channel, PeerEvent, SendError};
+use tramline_transport::{Channel, PeerEvent, SendError, SendOptions};
 
 use crate::link::{End, Link, Setup, message, number};
 
@@ -261,4 +261,101 @@ fn an_empty_message_is_a_message() {
     link.send(End::Server, Channel::DataTrack, &Bytes::new());
     link.run_for(Duration::from_secs(1));
     assert_eq!(link.messages(End::Client), [(Channel::DataTrack, Bytes::new())]);
+}
+
+#[test]
+fn a_receipt_comes_back_when_the_message_has_arrived() {
+    run_seeds(10, |seed| {
+        let conditions = Conditions { loss: 0.05, delay: Duration::from_millis(20), ..Conditions::default() };
+        let mut link = Link::connected(&Setup { seed, conditions, ..Setup::default() });
+        let (count, limit) = (200, Duration::from_secs(30));
+        let mut told = Vec::new();
+        for i in 0..count {
+            let options = SendOptions { receipt: Some(1_000 + i), ..SendOptions::default() };
+            let data = message(1 + 40 * i as usize, i);
+            link.client.send_with(Channel::Reliable, &data, &options).expect("room");
+            link.run_for(Duration::from_millis(5));
+            let arrived = link.messages(End::Server).len();
+            told.extend(receipts(&mut link));
+            assert!(arrived <= 200);
+        }
+        link.run_until(limit, |link| {
+            told.extend(receipts(link));
+            told.len() as u64 == count
+        });
+        told.sort_unstable();
+        assert_eq!(told, (1_000..1_000 + count).collect::<Vec<_>>(), "each once");
+    });
+}
+
+fn receipts(link: &mut Link) -> Vec<u64> {
+    let receipt = |event| match event {
+        PeerEvent::Acknowledged(receipt) => Some(receipt),
+        _ => None,
+    };
+    link.events(End::Client).into_iter().filter_map(receipt).collect()
+}
+
+#[test]
+fn a_large_message_with_a_deadline_is_mended_in_time_or_given_up_whole() {
+    run_seeds(5, |seed| {
+        let conditions = Conditions { loss: 0.02, delay: Duration::from_millis(20), ..Conditions::default() };
+        let mut link = Link::connected(&Setup { seed, conditions, ..Setup::default() });
+        let (mut sent_at, mut mended) = (Vec::new(), 0);
+        let (count, allowed) = (200, Duration::from_millis(150));
+        for retransmit in [true, false] {
+            sent_at.clear();
+            for i in 0..count {
+                let deadline = Some(link.now() + allowed);
+                let options = SendOptions { deadline, retransmit, ..SendOptions::default() };
+                sent_at.push(link.now());
+                link.client.send_with(Channel::DataTrack, &message(16_000, i), &options).expect("room");
+                link.run_for(Duration::from_millis(20));
+            }
+            link.run_for(Duration::from_secs(1));
+            let got = link.messages(End::Server).len() as u64;
+            if retransmit {
+                mended = got;
+                assert!(got >= count * 98 / 100, "{got} of {count}");
+            } else {
+                // 14 packets each: a quarter is hit.
+                assert!(got <= count * 90 / 100 && got >= count / 2, "{got} of {count}");
+            }
+        }
+        assert!(mended > 0);
+        assert_eq!(link.client.stats().bytes_buffered, 0);
+
+        // Nothing is sent of what is too late already, and nothing waits for it.
+        link.network.set_conditions(Conditions { loss: 1.0, ..conditions });
+        let options = SendOptions {
+            deadline: Some(link.now() + Duration::from_millis(100)),
+            retransmit: true,
+            ..SendOptions::default()
+        };
+        link.client.send_with(Channel::DataTrack, &message(16_000, 1), &options).expect("room");
+        link.run_for(Duration::from_secs(2));
+        link.network.set_conditions(conditions);
+        link.run_for(Duration::from_secs(2));
+        assert_eq!(link.messages(End::Server), [], "its time was over");
+        assert_eq!(link.client.stats().bytes_buffered, 0);
+        assert_eq!(link.server.stats().malformed_datagrams, 0);
+    });
+}
+
+#[test]
+fn spares_mend_small_messages_in_order() {
+    run_seeds(3, |seed| {
+        let conditions = Conditions { loss: 0.05, delay: Duration::from_millis(20), ..Conditions::default() };
+        let mut link = Link::connected(&Setup { seed, conditions, ..Setup::default() });
+        for i in 0..2_000 {
+            let options = SendOptions { copies: 3, flow: 5, ..SendOptions::default() };
+            link.client.send_with(Channel::DataTrack, &message(54, i), &options).expect("room");
+            link.run_for(Duration::from_millis(5));
+        }
+        link.run_for(Duration::from_secs(1));
+        let got: Vec<u64> = link.messages(End::Server).iter().map(|(_, got)| number(got)).collect();
+        assert!(got.len() >= 1_998, "{}", got.len());
+        assert!(got.is_sorted_by(|a, b| a < b));
+        assert!(link.client.stats().copies > 1_000);
+    });
 }
