@@ -6,10 +6,13 @@
 //! [`fanout`] hands it to every local reader. [`e2ee`] encrypts it before the first of these and decrypts it after
 //! reassembly; [`schema`] says what it holds. [`stats`] counts the same things at each of them.
 //!
+//! [`packet`] is about the messages beside the tracks: who may send them to whom, repeats, encryption.
+//!
 //! Signalling: [`session`] is the client's side, [`room`] the server's, and [`forward`] the routes that packets
 //! follow between the two.
 #![forbid(unsafe_code)]
 
+pub mod data_stream;
 pub mod e2ee;
 pub mod fanout;
 pub mod forward;
@@ -17,10 +20,12 @@ pub mod frame;
 mod layout;
 pub mod leave;
 pub mod outbox;
+pub mod packet;
 pub mod packetize;
 pub mod queue;
 pub mod reassemble;
 pub mod room;
+pub mod rpc;
 pub mod schema;
 pub mod session;
 pub mod stats;

@@ -48,6 +48,8 @@ pub struct Limits {
     pub signal_backlog: usize,
     /// How long one write to a WebSocket may take.
     pub signal_write_timeout: Duration,
+    /// Bytes of reliable packets that may wait for one participant; what comes then is lost for it, and counted.
+    pub packet_backlog: usize,
 }
 
 impl Default for Limits {
@@ -58,6 +60,7 @@ impl Default for Limits {
             connections: 20_000,
             signal_backlog: 4 << 20,
             signal_write_timeout: Duration::from_secs(10),
+            packet_backlog: 16 << 20,
         }
     }
 }

@@ -33,8 +33,12 @@ pub struct ServerStats {
     pub packets_dropped: Drops,
     /// The queues of all subscribers together, in frames.
     pub queues: Counters,
-    /// Packets on the channels `_reliable` and `_lossy`, which are not forwarded.
-    pub data_packets_ignored: u64,
+    /// Data packets from participants, on the channels `_reliable` and `_lossy`.
+    pub data_packets_in: u64,
+    /// Data packets handed to the transports of those whom they are for.
+    pub data_packets_out: u64,
+    /// Data packets that went nowhere, or not to all whom they are for: malformed, not permitted, repeated, too many for a slow receiver.
+    pub data_packets_dropped: Drops,
     /// Offers and candidates that could not be used.
     pub signal_transport_errors: u64,
     /// Datagrams that were not what they should be, by the transports' own checks.

@@ -107,6 +107,7 @@ impl Room {
             track_names: BTreeSet::new(),
             rule: SubscriptionRule::Everybody,
             blobs: Blobs::default(),
+            last_reliable: 0,
             subscriptions: BTreeMap::new(),
             handles: BTreeMap::new(),
             // As LiveKit's server: a value that differs from session to session shows mix-ups early.
@@ -163,6 +164,7 @@ impl Room {
         proto::Room {
             sid: self.sid.as_str().to_owned(),
             name: self.config.name.clone(),
+            metadata: self.metadata.clone(),
             empty_timeout: 300,
             departure_timeout: self.config.departure_timeout.as_secs() as u32,
             max_participants: self.config.max_participants as u32,

@@ -4,6 +4,7 @@ mod blobs;
 mod join;
 mod metadata;
 mod output;
+mod packets;
 mod participant;
 mod permission;
 mod publish;
@@ -28,6 +29,7 @@ pub use blobs::{MAX_BLOB_KEY_LEN, MAX_BLOBS_LEN};
 pub use join::{Join, JoinError, SERVER_PROTOCOL, resume_refusal};
 pub use metadata::{MAX_ATTRIBUTES_LEN, MAX_METADATA_LEN, MAX_NAME_LEN};
 pub use output::{Claims, Output, TransportCommand, TransportEnd};
+pub use packets::{PacketRefused, RoutedPacket};
 pub use participant::Grants;
 
 use participant::{Participant, State};
@@ -66,6 +68,9 @@ pub struct Room {
     subscribers: BTreeMap<TrackSid, BTreeSet<PeerKey>>,
     forwarding: ForwardingTable,
     updates: Updates,
+    metadata: String,
+    /// The marks of the last packets that had one, newest last.
+    nonces: VecDeque<Box<[u8]>>,
     empty_since: Option<Instant>,
     is_finished: bool,
     /// `poll_timeout`'s answer, until something changes.
@@ -170,6 +175,8 @@ impl Room {
             subscribers: BTreeMap::new(),
             forwarding: ForwardingTable::default(),
             updates: Updates::default(),
+            metadata: String::new(),
+            nonces: VecDeque::new(),
             empty_since: Some(now),
             is_finished: false,
             timeout: None,

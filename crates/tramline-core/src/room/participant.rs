@@ -30,6 +30,8 @@ pub struct Grants {
     pub hidden: bool,
     /// It records: restrictions of publishers do not apply to it.
     pub recorder: bool,
+    /// Receive the metrics that clients send.
+    pub can_subscribe_metrics: bool,
 }
 
 impl Default for Grants {
@@ -42,6 +44,7 @@ impl Default for Grants {
             can_update_own_metadata: false,
             hidden: false,
             recorder: false,
+            can_subscribe_metrics: false,
         }
     }
 }
@@ -76,6 +79,8 @@ pub(super) struct Participant {
     pub(super) track_names: BTreeSet<String>,
     pub(super) rule: SubscriptionRule,
     pub(super) blobs: Blobs,
+    /// The number of its last reliable packet.
+    pub(super) last_reliable: u32,
 
     /// What it subscribes to.
     pub(super) subscriptions: BTreeMap<TrackSid, Subscription>,
@@ -146,6 +151,7 @@ impl Participant {
             hidden: self.grants.hidden,
             recorder: self.grants.recorder,
             can_update_metadata: self.grants.can_update_own_metadata,
+            can_subscribe_metrics: self.grants.can_subscribe_metrics,
             ..proto::ParticipantPermission::default()
         }
     }

@@ -78,6 +78,9 @@ pub struct VideoGrants {
     /// Change its own name, metadata and attributes; no when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub can_update_own_metadata: Option<bool>,
+    /// Receive the metrics that clients send; no when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub can_subscribe_metrics: Option<bool>,
     /// Others do not see the participant.
     #[serde(skip_serializing_if = "is_false")]
     pub hidden: bool,
@@ -138,6 +141,7 @@ impl Claims {
             can_subscribe: Some(grants.can_subscribe),
             can_publish_data: Some(grants.can_publish_data),
             can_update_own_metadata: Some(grants.can_update_own_metadata),
+            can_subscribe_metrics: grants.can_subscribe_metrics.then_some(true),
             hidden: grants.hidden,
             recorder: grants.recorder,
             ..self.video.clone().unwrap_or_default()

@@ -226,6 +226,7 @@ fn grants(claims: &Claims) -> Grants {
         grants.can_update_own_metadata = video.may_update_own_metadata();
         grants.hidden = video.hidden;
         grants.recorder = video.recorder;
+        grants.can_subscribe_metrics = video.can_subscribe_metrics.unwrap_or(false);
     }
     grants
 }

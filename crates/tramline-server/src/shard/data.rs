@@ -4,13 +4,15 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use tramline_core::forward::PeerKey;
+use tramline_core::outbox::Outbox;
+use tramline_core::packet::DataPacketKind;
 use tramline_core::room::{Target, TransportEnd};
 use tramline_core::stats::DropReason;
-use tramline_transport::{Channel, CloseReason, PeerEvent, SendError};
+use tramline_transport::{Channel, CloseReason, Peer, PeerEvent, SendError};
 use tramline_wire::{TrackHandle, forward};
 
 use super::Shard;
-use super::peers::Entry;
+use super::peers::{Entry, RoutedQueue};
 use super::rooms::RoomKey;
 use super::timers::Timer;
 
@@ -35,7 +37,13 @@ impl Shard {
             PeerEvent::Message(Channel::DataTrack, packet) if target == Target::Publisher => {
                 self.forward(now, key, room, packet);
             }
-            PeerEvent::Message(_, _) => self.stats.data_packets_ignored += 1,
+            PeerEvent::Message(Channel::Reliable, packet) if target == Target::Publisher => {
+                self.route_packet(now, key, room, DataPacketKind::Reliable, &packet);
+            }
+            PeerEvent::Message(Channel::Lossy, packet) if target == Target::Publisher => {
+                self.route_packet(now, key, room, DataPacketKind::Lossy, &packet);
+            }
+            PeerEvent::Message(_, _) => self.stats.data_packets_dropped.add(DropReason::NotPermitted),
             PeerEvent::RemoteAddress(addr) => self.demux.learn((key, target), addr),
             PeerEvent::Connected => {
                 if self.peers.at(key).is_some_and(|entry| entry.connections.primary() == target) {
@@ -87,9 +95,11 @@ impl Shard {
             let Some(entry) = self.peers.at(key) else { continue };
             let sent = pump(now, entry, &mut self.rewriter);
             self.stats.packets_out += sent.packets;
+            self.stats.data_packets_out += sent.data_packets;
             self.stats.packets_dropped.add_many(DropReason::Transport, sent.refused);
             entry.connections.poll_transmit(now, &mut self.transmits);
-            let due = [entry.outbox.poll_timeout(), entry.connections.poll_timeout()];
+            let due =
+                [entry.outbox.poll_timeout(), entry.packets.poll_timeout(), entry.connections.poll_timeout()];
             if let Some(at) = due.into_iter().flatten().min()
                 && entry.armed.is_none_or(|armed| at < armed)
             {
@@ -110,31 +120,47 @@ fn next_event(entry: Option<&mut Entry>) -> Option<(RoomKey, Target, PeerEvent)>
 #[derive(Debug, Default)]
 struct Sent {
     packets: u64,
+    data_packets: u64,
     refused: u64,
 }
 
-/// Moves packets from the queues of one subscriber into its connection, as long as that takes them gladly.
+/// Moves packets from the queues of one subscriber into its connection, as long as that takes them gladly. Data packets and
+/// those of tracks take turns, so that neither holds the other up.
 fn pump(now: Instant, entry: &mut Entry, rewriter: &mut Rewriter) -> Sent {
     let mut sent = Sent::default();
     let Some(connection) = entry.connections.downstream() else { return sent };
-    if !connection.is_open(Channel::DataTrack) {
-        return sent;
-    }
-    while !entry.outbox.is_empty() && connection.send_capacity(Channel::DataTrack) > 0 {
-        let Some((slot, packet)) = entry.outbox.next(now) else { break };
-        let Some(handle) = entry.outbox.queue_mut(slot).map(|routed| routed.handle) else { continue };
-        match connection.send(Channel::DataTrack, &rewriter.rewrite(packet, handle)) {
-            Ok(()) => sent.packets += 1,
-            Err(error) => {
-                sent.refused += 1;
-                tracing::trace!(%error, "packet refused");
-                if matches!(error, SendError::Full { .. } | SendError::NotOpen(_)) {
-                    break;
-                }
-            }
+    loop {
+        let data_packets = entry.packets.send_next(now, connection);
+        sent.data_packets += data_packets;
+        let goes_on = pump_track(now, &mut entry.outbox, connection, rewriter, &mut sent);
+        if !goes_on && data_packets == 0 {
+            return sent;
         }
     }
-    sent
+}
+
+/// One packet of a track; `false` when there is none, or no room for it.
+fn pump_track(
+    now: Instant,
+    outbox: &mut Outbox<RoutedQueue>,
+    connection: &mut Peer,
+    rewriter: &mut Rewriter,
+    sent: &mut Sent,
+) -> bool {
+    if outbox.is_empty() || connection.send_capacity(Channel::DataTrack) == 0 {
+        return false;
+    }
+    let Some((slot, packet)) = outbox.next(now) else { return false };
+    let Some(handle) = outbox.queue_mut(slot).map(|routed| routed.handle) else { return true };
+    match connection.send(Channel::DataTrack, &rewriter.rewrite(packet, handle)) {
+        Ok(()) => sent.packets += 1,
+        Err(error) => {
+            sent.refused += 1;
+            tracing::trace!(%error, "packet refused");
+            return !matches!(error, SendError::Full { .. } | SendError::NotOpen(_));
+        }
+    }
+    true
 }
 
 /// Puts a subscriber's handle into packets.

@@ -8,6 +8,7 @@ mod command;
 mod connections;
 mod data;
 mod descriptions;
+mod packets;
 mod peers;
 mod rooms;
 mod signal;
@@ -198,6 +199,7 @@ impl Shard {
                     entry.armed = None;
                     entry.connections.handle_timeout(now);
                     entry.outbox.handle_timeout(now);
+                    entry.packets.handle_timeout(now);
                     self.peers.touch(key);
                 }
                 Timer::Room(key) => self.rooms.fire(key, at),

@@ -14,6 +14,7 @@ use tramline_wire::TrackHandle;
 
 use super::command::Control;
 use super::connections::Connections;
+use super::packets::PacketQueues;
 use super::rooms::RoomKey;
 use super::signal::SignalSender;
 use crate::auth::Claims;
@@ -46,6 +47,7 @@ pub(super) struct Entry {
     /// `None` when its WebSocket is gone.
     pub(super) signal: Option<SignalSender>,
     pub(super) outbox: Outbox<RoutedQueue>,
+    pub(super) packets: PacketQueues,
     tracks: HashMap<TrackHandle, SlotKey>,
     pub(super) claims: Box<Claims>,
     /// Whether its channels are there without a handshake of their own.
@@ -99,6 +101,7 @@ impl Peers {
             connections: Connections::default(),
             signal: Some(signal),
             outbox: Outbox::new(),
+            packets: PacketQueues::default(),
             tracks: HashMap::new(),
             claims,
             negotiated_channels,

@@ -80,6 +80,10 @@ impl Rooms {
         self.rooms.get(&key).map(|entry| &entry.room)
     }
 
+    pub(super) fn room_mut(&mut self, key: RoomKey) -> Option<&mut Room> {
+        self.rooms.get_mut(&key).map(|entry| &mut entry.room)
+    }
+
     /// The timer of a room went off; its time-outs are handled with its outputs.
     pub(super) fn fire(&mut self, key: RoomKey, at: Instant) {
         if self.rooms.get(&key).is_some_and(|entry| entry.armed == Some(at)) {

@@ -123,7 +123,9 @@ async fn packets_of_tracks_that_are_not_published_are_counted() {
     let stats = with(&mut publisher, async {
         loop {
             let stats = server.stats().expect("it runs");
-            if stats.packets_in == 3 && stats.data_packets_ignored == 1 {
+            if stats.packets_in == 3
+                && stats.data_packets_dropped.count(tramline_core::stats::DropReason::Malformed) == 1
+            {
                 return stats;
             }
             tokio::task::yield_now().await;
