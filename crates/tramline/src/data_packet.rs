@@ -76,7 +76,6 @@ pub struct ChatMessage {
 pub mod wire {
     pub use livekit_protocol::data_packet::Value;
     pub use livekit_protocol::data_stream::{
-        ByteHeader, Chunk, CompressionType, Header, OperationType, TextHeader, Trailer,
-        header::ContentHeader,
+        ByteHeader, Chunk, CompressionType, Header, OperationType, TextHeader, Trailer, header::ContentHeader,
     };
 }

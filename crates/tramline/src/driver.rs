@@ -3,11 +3,15 @@
 //! Every turn it takes what has come from all sides (handles, datagrams, signalling, time), lets the machines digest the whole batch, and then writes
 //! one batch. Nothing in here blocks: what cannot be sent now waits in a live queue that knows when it becomes stale.
 
+mod calls;
 mod connect;
 mod connections;
+mod dispatch;
 mod members;
+mod packets;
 mod publications;
 pub(crate) mod requests;
+mod streams;
 mod subscriptions;
 
 use std::{
@@ -26,6 +30,7 @@ use tokio::{
 };
 use tramline_core::{
     leave::{DisconnectReason, LeaveAction},
+    packet::DataPacketKind,
     session::{Disconnected, Event, Output, Session, Target, TransportCommand},
 };
 use tramline_net::ws::{Closed, WebSocket};
@@ -38,13 +43,17 @@ use crate::{
     link::{Link, ToDriver},
     options::RoomOptions,
     room::{Joined, Roster, Stay},
+    sender::PacketSender,
     stats::RoomStats,
     stream::StreamEnd,
 };
+use calls::Calls;
 use connections::Connections;
 use members::Members;
+use packets::Packets;
 use publications::Publications;
 use requests::Requests;
+use streams::Streams;
 use subscriptions::Subscriptions;
 
 /// What a driver is started with.
@@ -84,7 +93,8 @@ pub(crate) async fn run(mut start: Start) {
         Ok(Some(roster)) => {
             let events = RoomEvents::new(Arc::clone(&driver.events));
             // When the application has gone meanwhile, its part of this is dropped, which asks for the end.
-            let _ = start.reply.send(Ok(Joined { roster, events, stay: Stay(start.link) }));
+            let workers = driver.calls.workers();
+            let _ = start.reply.send(Ok(Joined { roster, workers, events, stay: Stay(start.link) }));
             driver.run().await;
         }
         Ok(None) => driver.give_up(),
@@ -106,6 +116,11 @@ struct Driver {
     publications: Publications,
     subscriptions: Subscriptions,
     requests: Requests,
+    packets: Packets,
+    calls: Calls,
+    streams: Streams,
+    /// What the driver itself sends goes the same way as what handles send.
+    sender: Arc<PacketSender>,
 
     /// How far joining has come.
     stage: ConnectStage,
@@ -153,13 +168,18 @@ impl Driver {
         options: &RoomOptions,
     ) -> Self {
         let connect::Opened { session, connections, signalling, started } = opened;
-        let events = Arc::new(EventQueue::new(options.event_capacity));
+        let events = Arc::new(EventQueue::new(options.event_capacity, options.packet_capacity));
+        let sender = Arc::new(PacketSender::new(link.clone(), options.encryption.clone()));
         Self {
             session,
             connections,
             signalling,
             inbox,
-            members: Members::new(Arc::clone(&events), link.clone()),
+            members: Members::new(Arc::clone(&events), link.clone(), Arc::clone(&sender)),
+            packets: Packets::new(Arc::clone(&events), options.encryption.clone()),
+            calls: Calls::new(link.clone()),
+            streams: Streams::new(Arc::clone(&events), options),
+            sender,
             publications: Publications::new(link.clone(), started, options.encryption.clone()),
             subscriptions: Subscriptions::new(link, Arc::clone(&events), options.encryption.clone()),
             requests: Requests::default(),
@@ -304,12 +324,21 @@ impl Driver {
             ToDriver::UpdateSelf { update, reply } => {
                 self.requests.update(self.session.update_self(now, *update), reply);
             }
+            ToDriver::Packet { packet, kind, lane, queued, wait } => {
+                self.session.prepare_sending();
+                self.packets.send(now, packet, kind, lane, queued, wait);
+            }
+            ToDriver::PerformRpc { data, reply } => self.calls.perform(now, &self.session, *data, reply),
+            ToDriver::RegisterRpcMethod { method, handler } => self.calls.register(method, handler),
+            ToDriver::UnregisterRpcMethod(method) => self.calls.unregister(&method),
+            ToDriver::Answered { invocation, result } => self.calls.handle_answered(invocation, result),
             ToDriver::SetEncrypting(encrypting) => self.publications.set_encrypting(encrypting),
             ToDriver::Stats(reply) => {
                 let _ = reply.send(self.stats());
             }
             ToDriver::Close(reply) => {
                 self.publications.stop_accepting();
+                self.packets.stop_accepting();
                 let closing = self.closing.get_or_insert_with(|| Closing {
                     deadline: now + self.close_timeout,
                     replies: Vec::new(),
@@ -331,6 +360,8 @@ impl Driver {
         }
         self.publications.handle_timeout(now);
         self.subscriptions.handle_timeout(now);
+        self.packets.handle_timeout(now);
+        self.calls.rpc.handle_timeout(now);
     }
 
     /// Lets the machines say what they have to say, until they are silent, and sends it.
@@ -338,7 +369,9 @@ impl Driver {
         loop {
             let mut is_busy = self.drain_session(now);
             is_busy |= self.drain_connections(now);
-            self.publications.feed(now, &mut self.connections);
+            is_busy |= self.drain_calls(now);
+            self.feed(now);
+            self.packets.handle_arrivals(&self.connections);
             is_busy |= self.publications.end_flushed(now, &mut self.session, &self.connections);
             is_busy |= self.leave_if_flushed(now);
             self.connections.transmit(now);
@@ -347,6 +380,17 @@ impl Driver {
             }
         }
         self.subscriptions.wake_readers();
+    }
+
+    /// Moves packets into the transport, those of tracks and the others by turns, as many as it takes without making them wait
+    /// there: what waits here can still be given up.
+    fn feed(&mut self, now: Instant) {
+        loop {
+            let is_fed = self.packets.feed_next(now, &mut self.connections);
+            if !self.publications.feed_next(now, &mut self.connections) && !is_fed {
+                return;
+            }
+        }
     }
 
     fn drain_session(&mut self, now: Instant) -> bool {
@@ -417,6 +461,7 @@ impl Driver {
                 self.stage = ConnectStage::Transport;
                 tracing::debug!(server = joined.server_version, protocol = joined.server_protocol, "joined");
                 self.primary = joined.primary;
+                self.calls.set_server_version(&joined.server_version);
                 self.members.handle_joined(joined);
                 // The offer in the join request was made before they were known; later descriptions have them inside.
                 for candidate in self.connections.publisher_candidates() {
@@ -424,11 +469,18 @@ impl Driver {
                 }
             }
             Event::Connected => {}
-            Event::ParticipantJoined(participant) => self.members.handle_participant_joined(participant),
+            Event::ParticipantJoined(participant) => {
+                self.calls.rpc.handle_participant_joined(&participant.identity);
+                self.members.handle_participant_joined(participant);
+            }
             Event::ParticipantChanged { before, after } => {
                 self.members.handle_participant_changed(&before, after)
             }
             Event::ParticipantLeft { participant, reason } => {
+                // In this order: what came from it is told while it is known.
+                self.streams.handle_participant_left(&participant.identity, &mut self.calls.rpc);
+                self.calls.rpc.handle_participant_left(now, &participant.identity);
+                self.packets.forget(participant.sid.as_str(), &participant.identity);
                 self.members.handle_participant_left(&participant, reason);
             }
             Event::TrackPublished { publisher, track } => {
@@ -474,7 +526,15 @@ impl Driver {
                 PeerEvent::Message(Channel::DataTrack, message) => {
                     self.subscriptions.handle_message(now, message)
                 }
-                PeerEvent::Message(..) => self.ignored_messages += 1,
+                PeerEvent::Message(Channel::Reliable, message) => {
+                    self.handle_packet(DataPacketKind::Reliable, message);
+                }
+                PeerEvent::Message(Channel::Lossy, message) => {
+                    self.handle_packet(DataPacketKind::Lossy, message);
+                }
+                PeerEvent::ChannelOpen(Channel::Reliable) if target == Target::Publisher => {
+                    self.sender.set_limit(self.connections.max_message_size());
+                }
                 PeerEvent::Connected if target == self.primary => self.session.handle_transport_connected(),
                 PeerEvent::ChannelOpen(Channel::DataTrack) if target == Target::Publisher => {
                     self.session.handle_channel_open(now);
@@ -499,7 +559,8 @@ impl Driver {
     /// Leaves once everything that was accepted has been delivered or given up, or time is up.
     fn leave_if_flushed(&mut self, now: Instant) -> bool {
         let Some(closing) = &self.closing else { return false };
-        let is_flushed = self.publications.is_flushed(&self.connections);
+        let is_flushed =
+            self.publications.is_flushed(&self.connections) && self.packets.is_flushed(&self.connections);
         if self.ended.is_some() || !(is_flushed || now >= closing.deadline) {
             return false;
         }
@@ -530,6 +591,9 @@ impl Driver {
             .unwrap_or(Ended { reason: DisconnectReason::ClientInitiated, detail: String::new() });
         self.publications.end_all();
         self.subscriptions.end_all(StreamEnd::Disconnected(reason));
+        self.packets.end();
+        self.calls.end();
+        self.streams.end_all();
         self.members.end();
         self.events.push(RoomEvent::Disconnected { reason, detail });
 
@@ -549,7 +613,10 @@ impl Driver {
             transport: self.connections.stats(),
             udp: self.connections.udp_counters(),
             stray_packets: self.subscriptions.stray_packets(),
-            ignored_messages: self.ignored_messages,
+            ignored_messages: self.ignored_messages
+                + self.packets.ignored()
+                + self.streams.ignored()
+                + self.calls.rpc.ignored(),
             ignored_signals: signals.malformed
                 + signals.ignored
                 + signals.unexpected
@@ -565,6 +632,8 @@ impl Driver {
             self.connections.poll_timeout(),
             self.publications.poll_timeout(),
             self.subscriptions.poll_timeout(),
+            self.packets.poll_timeout(),
+            self.calls.rpc.poll_timeout(),
             self.closing.as_ref().map(|closing| closing.deadline),
             self.reason_due,
         ];

@@ -5,7 +5,9 @@
 use std::{io, time::Duration};
 
 pub use tramline_core::{
-    e2ee::DecryptError,
+    data_stream::{StreamError, send::HeaderTooLarge},
+    e2ee::{DecryptError, NoKey},
+    packet::seal::OpenError as DecryptPacketError,
     schema::SchemaError,
     session::{
         DefineSchemaError, FetchSchemaError, PublishError, PublishWait,
@@ -251,6 +253,101 @@ pub enum TryReadError {
     /// The stream has ended.
     #[error("the stream has ended")]
     Ended,
+}
+
+/// Why a packet was not sent, or is not known to have arrived.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishDataError {
+    /// It is longer than packets may be.
+    #[error(
+        "the packet has {size} bytes with everything around the payload, and the limit is {limit}: send long contents with send_bytes or send_text, or in parts"
+    )]
+    TooLarge {
+        /// Its length when encoded.
+        size: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The server would drop it without a word.
+    #[error("the participant may not send data: its token needs canPublishData")]
+    NotPermitted,
+    /// Too much waits to be sent; only told to those who do not wait themselves.
+    #[error(
+        "{queued} bytes wait to be sent, and the limit is {limit}: send later, or wait with publish_data"
+    )]
+    QueueFull {
+        /// Bytes that wait.
+        queued: usize,
+        /// How many may.
+        limit: usize,
+    },
+    /// The room is encrypted and there is no key to encrypt with.
+    #[error(transparent)]
+    NoKey(#[from] NoKey),
+    /// It was not sent: the session is over.
+    #[error("the packet was not sent: the session is over")]
+    Disconnected,
+    /// The session ended after it was sent and before the server confirmed it.
+    #[error("the session ended before the server confirmed the packet: it may have arrived")]
+    MayHaveArrived,
+    /// This machine failed.
+    #[error("the packet could not be made: {0}")]
+    Internal(String),
+}
+
+impl PublishDataError {
+    /// Whether the same call may succeed later in the same session.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::QueueFull { .. } | Self::NoKey(_))
+    }
+}
+
+/// Why a stream was not sent whole.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendStreamError {
+    /// A packet of it was not sent.
+    #[error(transparent)]
+    Packet(#[from] PublishDataError),
+    /// Topic, attributes and destinations are too long.
+    #[error(transparent)]
+    Header(#[from] HeaderTooLarge),
+    /// The stream was closed before.
+    #[error("the stream is closed")]
+    Closed,
+    /// The file cannot be read.
+    #[error("the file {path:?} cannot be read: {error}")]
+    File {
+        /// Which.
+        path: std::path::PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+/// Why a stream was not saved as a file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SaveStreamError {
+    /// The stream did not come whole; what came is in the file.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    /// The sender's name for it is no plain file name, and would be a file elsewhere.
+    #[error("{name:?} is no plain file name: give one yourself")]
+    Name {
+        /// What it is called.
+        name: String,
+    },
+    /// The file cannot be written.
+    #[error("the file {path:?} cannot be written: {error}")]
+    File {
+        /// Which.
+        path: std::path::PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
 }
 
 #[cfg(test)]

@@ -9,13 +9,16 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures_core::Stream;
 use tramline_net::runtime::block_on;
 
 use crate::{
     DisconnectReason,
-    error::{DecryptError, ReadError},
-    participant::{Participant, RemoteParticipant},
+    data_packet::{ChatMessage, DataPacketKind, wire},
+    data_stream::{ByteStreamReader, TakeCell, TextStreamReader},
+    error::{DecryptError, DecryptPacketError, ReadError},
+    participant::{Participant, ParticipantIdentity, RemoteParticipant},
     remote_track::RemoteDataTrack,
     track_info::DataTrackInfo,
 };
@@ -85,6 +88,81 @@ pub enum RoomEvent {
         index: u8,
         /// By how many steps.
         steps: usize,
+    },
+    /// A packet came.
+    DataReceived {
+        /// The message.
+        payload: Bytes,
+        /// What it is about.
+        topic: Option<String>,
+        /// How it travelled.
+        kind: DataPacketKind,
+        /// Who sent it; `None` when the server itself did, or somebody who is not seen.
+        participant: Option<RemoteParticipant>,
+        /// Whether it came encrypted: without that the server, or whoever controls it, could have made it.
+        encrypted: bool,
+    },
+    /// A tone of a telephone's keypad came.
+    SipDtmfReceived {
+        /// The code of the tone.
+        code: u32,
+        /// The key.
+        digit: Option<String>,
+        /// Who sent it.
+        participant: Option<RemoteParticipant>,
+    },
+    /// A chat message of the older form came.
+    ChatMessage {
+        /// The message.
+        message: ChatMessage,
+        /// Who sent it.
+        participant: Option<RemoteParticipant>,
+    },
+    /// Somebody sends a text.
+    TextStreamOpened {
+        /// Reads it; to be taken out of the event.
+        reader: TakeCell<TextStreamReader>,
+        /// What it is about.
+        topic: String,
+        /// Who sends it.
+        participant_identity: ParticipantIdentity,
+    },
+    /// Somebody sends bytes, perhaps a file.
+    ByteStreamOpened {
+        /// Reads it; to be taken out of the event.
+        reader: TakeCell<ByteStreamReader>,
+        /// What it is about.
+        topic: String,
+        /// Who sends it.
+        participant_identity: ParticipantIdentity,
+    },
+    /// The header of a stream came; only with [`RoomOptions::raw_stream_events`](crate::RoomOptions::raw_stream_events).
+    StreamHeaderReceived {
+        /// The header.
+        header: wire::Header,
+        /// Who sent it.
+        participant_identity: ParticipantIdentity,
+    },
+    /// A chunk of a stream came; only with [`RoomOptions::raw_stream_events`](crate::RoomOptions::raw_stream_events).
+    StreamChunkReceived {
+        /// The chunk.
+        chunk: wire::Chunk,
+        /// Who sent it.
+        participant_identity: ParticipantIdentity,
+    },
+    /// The end of a stream came; only with [`RoomOptions::raw_stream_events`](crate::RoomOptions::raw_stream_events).
+    StreamTrailerReceived {
+        /// The trailer.
+        trailer: wire::Trailer,
+        /// Who sent it.
+        participant_identity: ParticipantIdentity,
+    },
+    /// Packets of somebody cannot be decrypted and are dropped. Told once for each sender and cause, until one can be read again.
+    PacketDecryptionFailed {
+        /// Who sends them.
+        participant_identity: ParticipantIdentity,
+        /// Why.
+        error: DecryptPacketError,
     },
     /// The room's metadata changed.
     RoomMetadataChanged {

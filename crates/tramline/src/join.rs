@@ -7,7 +7,10 @@ use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use livekit_protocol as proto;
 use prost::Message as _;
-use tramline_core::session::PROTOCOL_VERSION;
+use tramline_core::{
+    data_stream::{CAPABILITY_DEFLATE, INLINE_SINCE},
+    session::PROTOCOL_VERSION,
+};
 use url::Url;
 
 use crate::error::{ConnectError, SignalError};
@@ -95,9 +98,8 @@ fn client_info() -> proto::ClientInfo {
         protocol: PROTOCOL_VERSION,
         os: std::env::consts::OS.to_owned(),
         other_sdks: format!("tramline:{version}"),
-        // 0 and no capabilities: RPC and data streams are not spoken here, and nobody shall try.
-        client_protocol: 0,
-        capabilities: Vec::new(),
+        client_protocol: INLINE_SINCE,
+        capabilities: vec![CAPABILITY_DEFLATE],
         ..Default::default()
     }
 }
@@ -161,7 +163,7 @@ mod tests {
                 Some(("offer".to_owned(), offer.to_owned()))
             );
             let info = join.client_info.expect("client info");
-            assert_eq!((info.protocol, info.client_protocol, info.capabilities.len()), (18, 0, 0));
+            assert_eq!((info.protocol, info.client_protocol, info.capabilities.len()), (18, 2, 1));
         }
     }
 
@@ -174,7 +176,7 @@ mod tests {
         assert_eq!(request.headers[AUTHORIZATION], "Bearer a.b.c");
         let query: std::collections::BTreeMap<_, _> = request.url.query_pairs().into_owned().collect();
         for (key, value) in
-            [("sdk", "rust"), ("protocol", "18"), ("client_protocol", "0"), ("auto_subscribe", "0")]
+            [("sdk", "rust"), ("protocol", "18"), ("client_protocol", "2"), ("auto_subscribe", "0")]
         {
             assert_eq!(query[key], value, "{key}");
         }

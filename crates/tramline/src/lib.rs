@@ -31,6 +31,8 @@
 //!   handle of a local track unpublishes it, dropping the last stream of a remote track unsubscribes, dropping the room leaves it.
 #![forbid(unsafe_code)]
 
+mod data_packet;
+mod data_stream;
 mod driver;
 mod error;
 mod event;
@@ -42,14 +44,23 @@ mod options;
 mod participant;
 mod remote_track;
 mod room;
+mod rpc;
+mod sender;
 mod stats;
 mod stream;
 mod track_info;
+mod workers;
 
+pub use data_packet::{ChatMessage, DataPacket, DataPacketKind, SipDtmf, wire};
+pub use data_stream::{
+    ByteStreamInfo, ByteStreamReader, ByteStreamWriter, StreamByteOptions, StreamProgress, StreamTextOptions,
+    TakeCell, TextOperation, TextStreamInfo, TextStreamReader, TextStreamWriter,
+};
 pub use error::{
-    BlockError, ConnectError, ConnectStage, DataTrackSubscribeError, DecryptError, DefineSchemaError,
-    FetchSchemaError, PublishError, PublishWait, PushFrameError, PushFrameErrorReason, ReadError,
-    SchemaError, SignalError, TryReadError, UpdateError,
+    BlockError, ConnectError, ConnectStage, DataTrackSubscribeError, DecryptError, DecryptPacketError,
+    DefineSchemaError, FetchSchemaError, HeaderTooLarge, NoKey, PublishDataError, PublishError, PublishWait,
+    PushFrameError, PushFrameErrorReason, ReadError, SaveStreamError, SchemaError, SendStreamError,
+    SignalError, StreamError, TryReadError, UpdateError,
 };
 pub use event::{RoomEvent, RoomEvents};
 pub use frame::DataTrackFrame;
@@ -64,6 +75,7 @@ pub use participant::{
 };
 pub use remote_track::RemoteDataTrack;
 pub use room::{ConnectionState, Room, RoomInfo};
+pub use rpc::{PerformRpcData, RpcError, RpcErrorCode, RpcInvocationData};
 pub use stats::{
     DropReason, Drops, LocalTrackStats, PeerStats, RemoteTrackStats, RoomStats, StreamStats, UdpCounters,
 };

@@ -2,16 +2,24 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::BytesMut;
 use tokio::sync::{mpsc, oneshot};
 use tramline_wire::{TrackHandle, TrackSid};
 
-use tramline_core::{schema::SchemaId, session::SelfUpdate};
+use tramline_core::{
+    packet::{DataPacketKind, reliable::Lane},
+    rpc::{InvocationId, RpcError},
+    schema::SchemaId,
+    session::SelfUpdate,
+};
 
 use crate::{
     driver::requests::Reply,
     error::{DataTrackSubscribeError, DefineSchemaError, FetchSchemaError, PublishError, UpdateError},
     local_track::LocalDataTrack,
     options::{DataTrackOptions, DataTrackSubscribeOptions, RemoteDataTrackPipelineOptions},
+    rpc::{Handler, PerformRpcData},
+    sender::{Queued, Wait},
     stats::RoomStats,
     stream::{DataTrackStream, StreamId},
 };
@@ -58,6 +66,28 @@ pub(crate) enum ToDriver {
     UpdateSelf {
         update: Box<SelfUpdate>,
         reply: Reply<(), UpdateError>,
+    },
+    /// An encoded packet, without its number.
+    Packet {
+        packet: BytesMut,
+        kind: DataPacketKind,
+        lane: Lane,
+        queued: Queued,
+        wait: Wait,
+    },
+    PerformRpc {
+        data: Box<PerformRpcData>,
+        reply: oneshot::Sender<Result<String, RpcError>>,
+    },
+    RegisterRpcMethod {
+        method: String,
+        handler: Handler,
+    },
+    UnregisterRpcMethod(String),
+    /// A handler has returned.
+    Answered {
+        invocation: InvocationId,
+        result: Result<String, RpcError>,
     },
     /// Whether tracks that are published from now on are encrypted.
     SetEncrypting(bool),

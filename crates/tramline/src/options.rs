@@ -31,6 +31,16 @@ pub struct RoomOptions {
     pub encryption: Option<KeyProvider>,
     /// How long [`Room::close`](crate::Room::close) may take to send what was accepted before. Default 2 s.
     pub close_timeout: Duration,
+    /// Bytes of data packets that wait in the events for a slow reader; beyond that the oldest are dropped, which
+    /// [`RoomEvent::EventsLost`](crate::RoomEvent::EventsLost) tells. Default 32 MiB.
+    pub packet_capacity: usize,
+    /// Bytes that wait in all streams of the room that come in, as they came: perhaps compressed. Beyond that the one with the most fails. Default 64 MiB.
+    pub stream_capacity: usize,
+    /// Most bytes of contents of one stream that comes in. Default 5 GB, as in LiveKit's clients.
+    pub max_stream_len: u64,
+    /// Whether the packets of streams come as events too ([`RoomEvent::StreamHeaderReceived`](crate::RoomEvent::StreamHeaderReceived) and its kin), for
+    /// bindings that make streams of them themselves. Default false.
+    pub raw_stream_events: bool,
     /// Events that wait for a slow reader before they are merged, see [`RoomEvents`](crate::RoomEvents). Default 512.
     pub event_capacity: usize,
 }
@@ -43,6 +53,10 @@ impl Default for RoomOptions {
             tls: TlsOptions::default(),
             encryption: None,
             close_timeout: Duration::from_secs(2),
+            packet_capacity: 32 << 20,
+            stream_capacity: 64 << 20,
+            max_stream_len: 5_000_000_000,
+            raw_stream_events: false,
             event_capacity: 512,
         }
     }

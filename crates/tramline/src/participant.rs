@@ -1,5 +1,7 @@
 //! Who is in the room.
 
+mod send;
+
 use std::{
     borrow::Borrow,
     collections::{BTreeMap, HashMap},
@@ -19,6 +21,7 @@ use crate::{
     local_track::LocalDataTrack,
     options::DataTrackOptions,
     remote_track::RemoteDataTrack,
+    sender::PacketSender,
 };
 
 /// Who a participant is: unique in its room, chosen by whoever made the token.
@@ -166,11 +169,25 @@ impl Participant {
 pub struct LocalParticipant {
     state: Arc<ParticipantState>,
     link: Link,
+    sender: Arc<PacketSender>,
+    remotes: Remotes,
 }
 
+/// The others, by identity: shared by the room's handle, its driver and the local participant.
+pub(crate) type Remotes = Arc<Mutex<HashMap<ParticipantIdentity, RemoteParticipant>>>;
+
 impl LocalParticipant {
-    pub(crate) fn new(snapshot: Arc<Snapshot>, link: Link) -> Self {
-        Self { state: Arc::new(ParticipantState::new(snapshot)), link }
+    pub(crate) fn new(
+        snapshot: Arc<Snapshot>,
+        link: Link,
+        sender: Arc<PacketSender>,
+        remotes: Remotes,
+    ) -> Self {
+        Self { state: Arc::new(ParticipantState::new(snapshot)), link, sender, remotes }
+    }
+
+    pub(crate) fn sender(&self) -> &Arc<PacketSender> {
+        &self.sender
     }
 
     /// Publishes a data track: a name, or options with one.
@@ -293,6 +310,10 @@ impl RemoteParticipant {
             .values()
             .map(|track| (track.info().name().to_owned(), track.clone()))
             .collect()
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.state.newest()
     }
 
     pub(crate) fn update(&self, snapshot: Arc<Snapshot>) {

@@ -22,8 +22,9 @@ use crate::{
     join,
     link::{Link, ToDriver, lock},
     options::RoomOptions,
-    participant::{LocalParticipant, ParticipantIdentity, RemoteParticipant},
+    participant::{LocalParticipant, ParticipantIdentity, RemoteParticipant, Remotes},
     stats::RoomStats,
+    workers::Workers,
 };
 
 /// One participant's stay in a room.
@@ -34,6 +35,8 @@ use crate::{
 /// Call [`close`](Self::close) to leave in order. Dropping the room does the same in the background.
 pub struct Room {
     roster: Arc<Roster>,
+    /// Run the handlers of methods.
+    workers: Workers,
     stay: Stay,
     driver: DriverThread,
 }
@@ -66,7 +69,9 @@ impl Room {
         let start = driver::Start { url, token: token.to_owned(), options, link: link.clone(), inbox, reply };
         let driver = DriverThread::spawn("tramline-room", move || driver::run(start))?;
         match answer.await {
-            Ok(Ok(Joined { roster, events, stay })) => Ok((Self { roster, stay, driver }, events)),
+            Ok(Ok(Joined { roster, workers, events, stay })) => {
+                Ok((Self { roster, workers, stay, driver }, events))
+            }
             Ok(Err(error)) => Err(error),
             // Only a panic ends the driver without an answer; it has been reported on its thread.
             Err(_) => Err(std::io::Error::other("the room's thread ended unexpectedly").into()),
@@ -84,13 +89,14 @@ impl Room {
     }
 
     /// As [`close`](Self::close), and returns when the room's thread is gone as well: nothing runs code of this library on the room's
-    /// behalf any more, so that it may be unloaded. Blocks the calling thread.
+    /// behalf any more, so that it may be unloaded. Handlers of methods that run are waited for. Blocks the calling thread.
     ///
     /// # Errors
     /// The thread drives an async runtime, which this would freeze; the room is left in the background then.
     pub fn end(self) -> Result<(), BlockError> {
         block_on(self.close(), None)?;
         self.driver.join();
+        self.workers.join();
         Ok(())
     }
 
@@ -130,9 +136,10 @@ impl Room {
         lock(&self.roster.room).num_participants
     }
 
-    /// Whether tracks that are published from now on are encrypted; they are unless this says otherwise. Without effect when the room was joined
+    /// Whether tracks that are published, and packets that are sent, from now on are encrypted; they are unless this says otherwise. Without effect when the room was joined
     /// without [`encryption`](RoomOptions::encryption).
     pub fn set_encrypting(&self, encrypting: bool) {
+        self.roster.local.sender().set_encrypting(encrypting);
         self.stay.0.send(ToDriver::SetEncrypting(encrypting));
     }
 
@@ -179,6 +186,7 @@ impl fmt::Debug for Room {
 /// What the driver answers when it has joined. It leaves when nobody takes this.
 pub(crate) struct Joined {
     pub(crate) roster: Arc<Roster>,
+    pub(crate) workers: Workers,
     pub(crate) events: RoomEvents,
     pub(crate) stay: Stay,
 }
@@ -196,7 +204,7 @@ impl Drop for Stay {
 #[derive(Debug)]
 pub(crate) struct Roster {
     pub(crate) local: LocalParticipant,
-    pub(crate) remotes: Mutex<HashMap<ParticipantIdentity, RemoteParticipant>>,
+    pub(crate) remotes: Remotes,
     pub(crate) room: Mutex<RoomInfo>,
     pub(crate) is_connected: AtomicBool,
 }

@@ -141,7 +141,22 @@ impl Writer {
     /// # Errors
     /// The header is too large.
     pub fn open(info: &Info, destinations: &[String]) -> Result<(Self, Value), HeaderTooLarge> {
-        let header = info.to_wire();
+        Self::open_with(info, false, destinations)
+    }
+
+    /// As [`open`](Self::open); of compressed contents the chunks are given compressed, all of them one raw DEFLATE stream.
+    ///
+    /// # Errors
+    /// The header is too large.
+    pub fn open_with(
+        info: &Info,
+        is_compressed: bool,
+        destinations: &[String],
+    ) -> Result<(Self, Value), HeaderTooLarge> {
+        let mut header = info.to_wire();
+        if is_compressed {
+            header.compression = wire::CompressionType::DeflateRaw as i32;
+        }
         check(&header, destinations)?;
         Ok((Self { id: info.id.clone(), next: 0 }, Value::StreamHeader(header)))
     }

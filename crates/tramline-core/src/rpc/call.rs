@@ -182,8 +182,8 @@ impl Calls {
     }
 }
 
-/// As LiveKit's clients make them: a random UUID (RFC 9562 section 5.4).
-fn uuid(random: u128) -> String {
+/// A random UUID, as LiveKit's clients name calls and streams (RFC 9562 section 5.4).
+pub fn uuid(random: u128) -> String {
     let bits = random & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
     let hex = format!("{bits:032x}");
     let mut id = String::with_capacity(36);

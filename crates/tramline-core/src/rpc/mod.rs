@@ -16,7 +16,7 @@ use livekit_protocol as proto;
 use proto::data_packet::Value;
 
 pub use answer::{Invocation, InvocationId};
-pub use call::{Call, CallId};
+pub use call::{Call, CallId, uuid};
 pub use error::{RpcError, RpcErrorCode};
 
 use answer::Answers;

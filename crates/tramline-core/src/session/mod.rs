@@ -323,6 +323,13 @@ impl Session {
         }
     }
 
+    /// Something else than a track is to be sent: the publisher connection is offered if it has not been yet.
+    pub fn prepare_sending(&mut self) {
+        if matches!(self.state, State::Joined(_)) && std::mem::take(&mut self.owes_offer) {
+            self.output.push_back(Output::Transport(TransportCommand::MakeOffer));
+        }
+    }
+
     /// Sends a local SDP offer for the publisher connection: one that was asked for with
     /// [`TransportCommand::MakeOffer`], or a later one than that of the join request.
     pub fn send_offer(&mut self, sdp: String, id: u32) {
@@ -399,6 +406,11 @@ impl Session {
     /// The local participant, after the join.
     pub fn local(&self) -> Option<&Arc<Participant>> {
         self.participants.local()
+    }
+
+    /// The remote participant of that identity.
+    pub fn participant(&self, identity: &str) -> Option<&Arc<Participant>> {
+        self.participants.participant(identity)
     }
 
     /// The remote participants, by identity, each with its tracks.

@@ -143,6 +143,10 @@ impl Participants {
         self.local.insert(Arc::new(local)).clone()
     }
 
+    pub(super) fn participant(&self, identity: &str) -> Option<&Arc<Participant>> {
+        self.remote.get(identity).map(|remote| &remote.participant)
+    }
+
     pub(super) fn iter(
         &self,
     ) -> impl Iterator<Item = (&Arc<Participant>, impl Iterator<Item = &Arc<TrackInfo>>)> {

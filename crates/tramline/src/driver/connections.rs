@@ -219,20 +219,25 @@ impl Connections {
     }
 
     /// See [`Peer::send_capacity`].
-    pub(super) fn send_capacity(&self) -> usize {
-        self.publisher.as_ref().map_or(0, |publisher| publisher.peer.send_capacity(Channel::DataTrack))
+    pub(super) fn send_capacity(&self, channel: Channel) -> usize {
+        self.publisher.as_ref().map_or(0, |publisher| publisher.peer.send_capacity(channel))
     }
 
-    pub(super) fn send(&mut self, packet: &Bytes) -> Result<(), SendError> {
+    pub(super) fn send(&mut self, channel: Channel, packet: &Bytes) -> Result<(), SendError> {
         match &mut self.publisher {
-            Some(publisher) => publisher.peer.send(Channel::DataTrack, packet),
-            None => Err(SendError::NotOpen(Channel::DataTrack)),
+            Some(publisher) => publisher.peer.send(channel, packet),
+            None => Err(SendError::NotOpen(channel)),
         }
     }
 
     /// Bytes that were handed over and have not arrived yet.
-    pub(super) fn buffered_amount(&self) -> usize {
-        self.publisher.as_ref().map_or(0, |publisher| publisher.peer.buffered_amount(Channel::DataTrack))
+    pub(super) fn buffered_amount(&self, channel: Channel) -> usize {
+        self.publisher.as_ref().map_or(0, |publisher| publisher.peer.buffered_amount(channel))
+    }
+
+    /// Longest message that the server takes.
+    pub(super) fn max_message_size(&self) -> usize {
+        self.publisher.as_ref().map_or(0, |publisher| publisher.peer.max_message_size())
     }
 
     // ---- Counters.

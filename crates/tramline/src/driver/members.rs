@@ -21,6 +21,7 @@ use crate::{
     participant::{LocalParticipant, Participant, ParticipantIdentity, RemoteParticipant},
     remote_track::{RemoteDataTrack, RemoteTrack},
     room::Roster,
+    sender::PacketSender,
     track_info::DataTrackInfo,
 };
 
@@ -30,16 +31,21 @@ pub(super) struct Members {
     tracks: HashMap<TrackSid, RemoteDataTrack>,
     events: Arc<EventQueue>,
     link: Link,
+    sender: Arc<PacketSender>,
 }
 
 impl Members {
-    pub(super) fn new(events: Arc<EventQueue>, link: Link) -> Self {
-        Self { roster: None, tracks: HashMap::new(), events, link }
+    pub(super) fn new(events: Arc<EventQueue>, link: Link, sender: Arc<PacketSender>) -> Self {
+        Self { roster: None, tracks: HashMap::new(), events, link, sender }
     }
 
     /// What the room's handle sees; there is none before the join.
     pub(super) fn roster(&self) -> Option<&Arc<Roster>> {
         self.roster.as_ref()
+    }
+
+    pub(super) fn remote(&self, identity: &str) -> Option<RemoteParticipant> {
+        lock(&self.roster.as_ref()?.remotes).get(identity).cloned()
     }
 
     pub(super) fn track(&self, sid: &TrackSid) -> Option<&RemoteDataTrack> {
@@ -52,9 +58,11 @@ impl Members {
             let participant = RemoteParticipant::new(Arc::clone(snapshot));
             remotes.insert(participant.identity(), participant);
         }
+        let remotes = Arc::new(Mutex::new(remotes));
+        let (link, sender) = (self.link.clone(), Arc::clone(&self.sender));
         self.roster = Some(Arc::new(Roster {
-            local: LocalParticipant::new(joined.local, self.link.clone()),
-            remotes: Mutex::new(remotes),
+            local: LocalParticipant::new(joined.local, link, sender, Arc::clone(&remotes)),
+            remotes,
             room: Mutex::new(joined.room),
             is_connected: AtomicBool::new(true),
         }));
@@ -198,8 +206,10 @@ mod tests {
 
     #[test]
     fn the_end_is_told_even_by_a_driver_that_dies() {
-        let events = Arc::new(EventQueue::new(8));
-        drop(Members::new(Arc::clone(&events), Link::new().0));
+        let events = Arc::new(EventQueue::new(8, 1 << 20));
+        let link = Link::new().0;
+        let sender = Arc::new(PacketSender::new(link.clone(), None));
+        drop(Members::new(Arc::clone(&events), link, sender));
         let end = events.try_next();
         assert!(
             matches!(end, Some(RoomEvent::Disconnected { reason: DisconnectReason::Unknown, .. })),

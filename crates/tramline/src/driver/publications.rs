@@ -14,6 +14,7 @@ use tramline_core::{
     track::{self, TrackInfo, TrackOptions},
 };
 use tramline_net::{clock::MediaClock, random};
+use tramline_transport::Channel;
 use tramline_wire::TrackHandle;
 
 use super::connections::Connections;
@@ -193,7 +194,7 @@ impl Publications {
         if self.ending.is_empty() {
             return false;
         }
-        let is_delivered = connections.buffered_amount() == 0;
+        let is_delivered = connections.buffered_amount(Channel::DataTrack) == 0;
         let before = self.ending.len();
         self.ending.retain(|ending| {
             let is_queued = self
@@ -224,16 +225,18 @@ impl Publications {
             .then(|| published.track.info.clone())
     }
 
-    /// Moves packets into the transport, as many as it takes without making them wait there: what waits here can still be given up.
-    pub(super) fn feed(&mut self, now: Instant, connections: &mut Connections) {
-        let mut capacity = connections.send_capacity();
-        while capacity > 0 {
-            let Some((_, packet)) = self.outbox.next(now) else { return };
-            if let Err(error) = connections.send(&packet) {
+    /// Hands at most one packet to the transport; `false` when there is none, or no room for it.
+    pub(super) fn feed_next(&mut self, now: Instant, connections: &mut Connections) -> bool {
+        if self.outbox.is_empty() || connections.send_capacity(Channel::DataTrack) == 0 {
+            return false;
+        }
+        let Some((_, packet)) = self.outbox.next(now) else { return false };
+        match connections.send(Channel::DataTrack, &packet) {
+            Ok(()) => true,
+            Err(error) => {
                 tracing::debug!(%error, "the transport did not take a packet");
-                return;
+                false
             }
-            capacity = capacity.saturating_sub(packet.len());
         }
     }
 
@@ -249,7 +252,7 @@ impl Publications {
 
     /// Whether nothing waits, here or in the transport.
     pub(super) fn is_flushed(&self, connections: &Connections) -> bool {
-        self.outbox.is_empty() && connections.buffered_amount() == 0
+        self.outbox.is_empty() && connections.buffered_amount(Channel::DataTrack) == 0
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {

@@ -442,7 +442,8 @@ mod tests {
 
     #[test]
     fn whatever_comes_on_the_channel_is_counted_and_nothing_is_kept_of_it() {
-        let mut subscriptions = Subscriptions::new(Link::new().0, Arc::new(EventQueue::new(1)), None);
+        let mut subscriptions =
+            Subscriptions::new(Link::new().0, Arc::new(EventQueue::new(1, 1 << 20)), None);
         // A fixed sequence of bytes that looks like nothing, in all lengths around that of a header (Knuth's MMIX generator).
         let mut state = 1_u64;
         let mut sent = 0;
@@ -466,7 +467,7 @@ mod tests {
     #[test]
     fn readers_are_told_when_the_driver_dies() {
         let (link, _inbox) = Link::new();
-        let mut subscriptions = Subscriptions::new(link.clone(), Arc::new(EventQueue::new(1)), None);
+        let mut subscriptions = Subscriptions::new(link.clone(), Arc::new(EventQueue::new(1, 1 << 20)), None);
         let track = RemoteDataTrack::new(Arc::new(RemoteTrack::for_tests("scan", "robot")), link);
         let sid = track.info().sid().clone();
         let (reply, mut first) = oneshot::channel();
@@ -490,7 +491,7 @@ mod tests {
     #[test]
     fn a_silence_is_told_once_to_each_stream_with_a_deadline() {
         let (link, _inbox) = Link::new();
-        let mut subscriptions = Subscriptions::new(link.clone(), Arc::new(EventQueue::new(1)), None);
+        let mut subscriptions = Subscriptions::new(link.clone(), Arc::new(EventQueue::new(1, 1 << 20)), None);
         let track = RemoteDataTrack::new(Arc::new(RemoteTrack::for_tests("scan", "robot")), link.clone());
         let (reply, _) = oneshot::channel();
         let mut subscription = Subscription::new(track, None, (DataTrackSubscribeOptions::new(), reply));

@@ -8,8 +8,10 @@ use std::{
 
 use tramline_wire::{ParticipantSid, TrackSid};
 
+use prost::Message as _;
+
 use super::RoomEvent;
-use crate::link::lock;
+use crate::{link::lock, participant::ParticipantIdentity};
 
 /// The queue between the driver and [`RoomEvents`](super::RoomEvents).
 ///
@@ -27,6 +29,9 @@ struct State {
     /// Merge when this many wait. Grows when merging did not help, so that it is not tried again for each event.
     merge_at: usize,
     lost: u64,
+    /// What the waiting packets hold, and how much they may.
+    packet_bytes: usize,
+    packet_capacity: usize,
     waker: Option<Waker>,
     /// The reader is gone.
     is_stopped: bool,
@@ -35,7 +40,7 @@ struct State {
 }
 
 impl EventQueue {
-    pub(crate) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize, packet_capacity: usize) -> Self {
         let capacity = capacity.max(1);
         Self {
             state: Mutex::new(State {
@@ -43,6 +48,8 @@ impl EventQueue {
                 capacity,
                 merge_at: capacity,
                 lost: 0,
+                packet_bytes: 0,
+                packet_capacity,
                 waker: None,
                 is_stopped: false,
                 is_complete: false,
@@ -60,7 +67,9 @@ impl EventQueue {
             state.merge();
             state.merge_at = state.capacity.max(2 * state.events.len());
         }
+        state.packet_bytes += weight(&event);
         state.events.push_back(event);
+        state.drop_packets();
         if let Some(waker) = state.waker.take() {
             drop(state);
             waker.wake();
@@ -87,6 +96,7 @@ impl EventQueue {
         let mut state = lock(&self.state);
         state.is_stopped = true;
         state.events.clear();
+        state.packet_bytes = 0;
         state.waker = None;
     }
 }
@@ -97,10 +107,29 @@ impl State {
             return Some(RoomEvent::EventsLost { count: std::mem::take(&mut self.lost) });
         }
         let event = self.events.pop_front();
+        self.packet_bytes -= event.as_ref().map_or(0, weight);
         if self.events.len() < self.capacity {
             self.merge_at = self.capacity;
         }
         event
+    }
+
+    /// Beyond their capacity the oldest packets go, more than necessary so that it is not done for each.
+    fn drop_packets(&mut self) {
+        if self.packet_bytes <= self.packet_capacity {
+            return;
+        }
+        let before = self.events.len();
+        let (bytes, target) = (&mut self.packet_bytes, self.packet_capacity / 4 * 3);
+        self.events.retain(|event| {
+            let weight = weight(event);
+            let goes = weight > 0 && *bytes > target;
+            if goes {
+                *bytes -= weight;
+            }
+            !goes
+        });
+        self.lost += (before - self.events.len()) as u64;
     }
 
     fn merge(&mut self) {
@@ -186,6 +215,15 @@ fn subject(event: &RoomEvent) -> Option<Thing> {
         RoomEvent::LocalDataTrackUnpublished(_)
         | RoomEvent::RoomMetadataChanged { .. }
         | RoomEvent::RoomUpdated
+        | RoomEvent::DataReceived { .. }
+        | RoomEvent::SipDtmfReceived { .. }
+        | RoomEvent::ChatMessage { .. }
+        | RoomEvent::TextStreamOpened { .. }
+        | RoomEvent::ByteStreamOpened { .. }
+        | RoomEvent::StreamHeaderReceived { .. }
+        | RoomEvent::StreamChunkReceived { .. }
+        | RoomEvent::StreamTrailerReceived { .. }
+        | RoomEvent::PacketDecryptionFailed { .. }
         | RoomEvent::TokenRefreshed { .. }
         | RoomEvent::EventsLost { .. }
         | RoomEvent::Disconnected { .. } => None,
@@ -204,7 +242,30 @@ enum Change {
     Active(ParticipantSid),
     Decryption(TrackSid),
     Ratchet(TrackSid),
+    PacketDecryption(ParticipantIdentity),
 }
+
+/// What an event of a packet holds; 0 for events that say what is.
+fn weight(event: &RoomEvent) -> usize {
+    let content = match event {
+        RoomEvent::DataReceived { payload, topic, .. } => {
+            payload.len() + topic.as_ref().map_or(0, String::len)
+        }
+        RoomEvent::ChatMessage { message, .. } => message.message.len(),
+        RoomEvent::SipDtmfReceived { digit, .. } => digit.as_ref().map_or(0, String::len),
+        RoomEvent::TextStreamOpened { topic, .. } | RoomEvent::ByteStreamOpened { topic, .. } => {
+            topic.len() + 512
+        }
+        RoomEvent::StreamHeaderReceived { header, .. } => header.encoded_len(),
+        RoomEvent::StreamChunkReceived { chunk, .. } => chunk.content.len(),
+        RoomEvent::StreamTrailerReceived { trailer, .. } => trailer.encoded_len(),
+        _ => return 0,
+    };
+    content + EVENT_COST
+}
+
+/// What an event costs besides its contents, roughly.
+const EVENT_COST: usize = 256;
 
 /// The value whose change an event reports.
 fn change(event: &RoomEvent) -> Option<Change> {
@@ -225,6 +286,9 @@ fn change(event: &RoomEvent) -> Option<Change> {
         RoomEvent::ParticipantActive(participant) => Some(Change::Active(participant.sid())),
         RoomEvent::DecryptionFailed { track, .. } => Some(Change::Decryption(track.info().sid().clone())),
         RoomEvent::KeyRatcheted { track, .. } => Some(Change::Ratchet(track.info().sid().clone())),
+        RoomEvent::PacketDecryptionFailed { participant_identity, .. } => {
+            Some(Change::PacketDecryption(participant_identity.clone()))
+        }
         _ => None,
     }
 }

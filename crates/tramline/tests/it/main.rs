@@ -1,12 +1,15 @@
 //! The SDK against the embedded server, over real sockets. No test looks at the clock: each waits for what must come, and a generous limit turns
 //! a hang into a failure.
 
+mod calls;
 mod encryption;
 mod frames;
 mod joining;
 mod layouts;
 mod leaving;
+mod packets;
 mod schemas;
+mod streams;
 mod tracks;
 
 use std::time::Duration;

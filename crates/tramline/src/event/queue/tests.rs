@@ -55,7 +55,7 @@ fn metadata(participant: &RemoteParticipant, old: &str, new: &str) -> RoomEvent 
 
 #[test]
 fn below_its_capacity_everything_is_told() {
-    let queue = EventQueue::new(8);
+    let queue = EventQueue::new(8, 1 << 20);
     let (robot, scan) = (participant("robot"), track("scan"));
     let events = [
         RoomEvent::ParticipantConnected(robot.clone()),
@@ -71,7 +71,7 @@ fn below_its_capacity_everything_is_told() {
 
 #[test]
 fn what_came_and_went_is_left_out_and_that_is_told() {
-    let queue = EventQueue::new(2);
+    let queue = EventQueue::new(2, 1 << 20);
     let (stays, scan) = (participant("stays"), track("scan"));
     queue.push(RoomEvent::ParticipantConnected(stays.clone()));
     for round in 0..1_000 {
@@ -93,7 +93,7 @@ fn what_came_and_went_is_left_out_and_that_is_told() {
 
 #[test]
 fn changes_of_one_value_become_one_change() {
-    let queue = EventQueue::new(2);
+    let queue = EventQueue::new(2, 1 << 20);
     let robot = participant("robot");
     for step in 0..100 {
         queue.push(metadata(&robot, &step.to_string(), &(step + 1).to_string()));
@@ -124,7 +124,7 @@ fn changes_of_one_value_become_one_change() {
 
 #[test]
 fn the_end_comes_last_and_only_once() {
-    let queue = EventQueue::new(1);
+    let queue = EventQueue::new(1, 1 << 20);
     let end = |reason| RoomEvent::Disconnected { reason, detail: String::new() };
     queue.push(end(DisconnectReason::ServerShutdown));
     queue.push(end(DisconnectReason::Unknown));
@@ -136,7 +136,7 @@ fn the_end_comes_last_and_only_once() {
 
 #[test]
 fn nothing_is_kept_for_a_reader_that_is_gone() {
-    let queue = EventQueue::new(1);
+    let queue = EventQueue::new(1, 1 << 20);
     queue.stop();
     queue.push(RoomEvent::DataTrackPublished(track("scan")));
     assert!(lock(&queue.state).events.is_empty());
