@@ -371,7 +371,7 @@ impl Driver {
             is_busy |= self.drain_connections(now);
             is_busy |= self.drain_calls(now);
             self.feed(now);
-            self.packets.handle_arrivals(&self.connections);
+            self.packets.make_room();
             is_busy |= self.publications.end_flushed(now, &mut self.session, &self.connections);
             is_busy |= self.leave_if_flushed(now);
             self.connections.transmit(now);
@@ -526,6 +526,7 @@ impl Driver {
                 PeerEvent::Message(Channel::DataTrack, message) => {
                     self.subscriptions.handle_message(now, message)
                 }
+                PeerEvent::Acknowledged(receipt) => self.packets.handle_arrived(receipt),
                 PeerEvent::Message(Channel::Reliable, message) => {
                     self.handle_packet(DataPacketKind::Reliable, message);
                 }

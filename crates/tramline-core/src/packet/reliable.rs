@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 /// twice ([`ReliableReceiver`]).
 ///
 /// ```text
-/// push ──▶ waiting, by lane ──front──▶ numbered ──advance──▶ in flight ──handle_unacknowledged──▶ given back
+/// push ──▶ waiting, by lane ──front──▶ numbered ──advance──▶ in flight ──handle_acknowledged──▶ given back
 ///                                         ▲                      │
 ///                                         └─── handle_resumed ───┘
 /// ```
@@ -27,7 +27,6 @@ pub struct ReliableQueue<W> {
     in_flight: VecDeque<Kept<W>>,
     /// Of all that is kept.
     bytes: usize,
-    in_flight_bytes: usize,
 }
 
 /// What a packet waits behind.
@@ -52,13 +51,6 @@ struct Kept<W> {
     waiter: W,
 }
 
-impl<W> Kept<W> {
-    /// As transports count it.
-    fn len(&self) -> usize {
-        self.packet.len().max(1)
-    }
-}
-
 impl<W> Default for ReliableQueue<W> {
     fn default() -> Self {
         Self {
@@ -68,7 +60,6 @@ impl<W> Default for ReliableQueue<W> {
             numbered: VecDeque::new(),
             in_flight: VecDeque::new(),
             bytes: 0,
-            in_flight_bytes: 0,
         }
     }
 }
@@ -120,7 +111,6 @@ impl<W> ReliableQueue<W> {
     /// The transport has taken [`front`](Self::front).
     pub fn advance(&mut self) {
         if let Some(kept) = self.numbered.pop_front() {
-            self.in_flight_bytes += kept.len();
             self.in_flight.push_back(kept);
         }
     }
@@ -132,23 +122,23 @@ impl<W> ReliableQueue<W> {
         Some(kept.waiter)
     }
 
-    /// The transport still holds `bytes` of what it has taken; all before that has arrived.
-    pub fn handle_unacknowledged(&mut self, bytes: usize, mut arrived: impl FnMut(W)) {
-        while let Some(kept) = self.in_flight.front()
-            && self.in_flight_bytes - kept.len() >= bytes
-        {
-            self.in_flight_bytes -= kept.len();
-            if let Some(kept) = self.in_flight.pop_front() {
-                self.bytes -= kept.packet.len();
-                arrived(kept.waiter);
-            }
-        }
+    /// What [`front`](Self::front) is called: the number that says that it has arrived.
+    pub fn front_sequence(&self) -> Option<u32> {
+        self.numbered.front().map(|kept| kept.sequence)
+    }
+
+    /// The packet with this number has arrived. Its waiter comes back if it was kept.
+    pub fn handle_acknowledged(&mut self, sequence: u32) -> Option<W> {
+        // Nearly always the first one.
+        let at = self.in_flight.iter().position(|kept| kept.sequence == sequence)?;
+        let kept = self.in_flight.remove(at)?;
+        self.bytes -= kept.packet.len();
+        Some(kept.waiter)
     }
 
     /// The session goes on, perhaps over another transport: the server has everything up to `last`, and nothing else.
     /// What follows leaves again.
     pub fn handle_resumed(&mut self, last: u32, mut arrived: impl FnMut(W)) {
-        self.in_flight_bytes = 0;
         while let Some(kept) = self.in_flight.pop_back() {
             self.numbered.push_front(kept);
         }
@@ -259,20 +249,15 @@ mod tests {
         numbers
     }
 
-    fn acknowledge(queue: &mut ReliableQueue<u32>, held: usize) -> Vec<u32> {
-        let mut arrived = Vec::new();
-        queue.handle_unacknowledged(held, |waiter| arrived.push(waiter));
-        arrived
-    }
-
     #[test]
-    fn waiters_come_back_in_order_as_bytes_are_acknowledged() {
+    fn waiters_come_back_when_their_packets_have_arrived_and_once() {
         let mut queue = ReliableQueue::default();
         (1..=3).for_each(|name| push(&mut queue, Lane::Prompt, name));
+        assert_eq!(queue.handle_acknowledged(1), None, "it has not left");
         assert_eq!(hand_over(&mut queue), [1, 2, 3]);
-        for (held, expected) in [(30, vec![]), (21, vec![]), (20, vec![1]), (1, vec![2]), (0, vec![3])] {
-            assert_eq!(acknowledge(&mut queue, held), expected, "{held} bytes are held");
-        }
+        let arrived: Vec<_> =
+            [1, 3, 3, 2, 4].into_iter().map(|sequence| queue.handle_acknowledged(sequence)).collect();
+        assert_eq!(arrived, [Some(1), Some(3), None, Some(2), None]);
         assert!(queue.is_empty() && queue.bytes() == 0);
     }
 
@@ -285,7 +270,10 @@ mod tests {
         assert!(queue.front().is_some());
         push(&mut queue, Lane::Prompt, 3);
         assert_eq!(hand_over(&mut queue), [1, 2, 3]);
-        assert_eq!(acknowledge(&mut queue, 0), [1, 3, 2]);
+        assert_eq!(
+            [1, 2, 3].map(|sequence| queue.handle_acknowledged(sequence)),
+            [Some(1), Some(3), Some(2)]
+        );
     }
 
     #[test]

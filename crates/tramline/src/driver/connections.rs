@@ -17,7 +17,7 @@ use tramline_net::{
 };
 use tramline_transport::{
     CandidateError, Certificate, Channel, Peer, PeerConfig, PeerEvent, PeerStats, SdpError, SendError,
-    Transmits,
+    SendOptions, Transmits,
 };
 
 /// The publisher's connection, on which everything is sent, and in the layout with two the subscriber's.
@@ -224,8 +224,19 @@ impl Connections {
     }
 
     pub(super) fn send(&mut self, channel: Channel, packet: &Bytes) -> Result<(), SendError> {
+        self.send_with_receipt(channel, packet, None)
+    }
+
+    /// The receipt comes back when the packet has arrived ([`PeerEvent::Acknowledged`]).
+    pub(super) fn send_with_receipt(
+        &mut self,
+        channel: Channel,
+        packet: &Bytes,
+        receipt: Option<u64>,
+    ) -> Result<(), SendError> {
+        let options = SendOptions { receipt, ..SendOptions::default() };
         match &mut self.publisher {
-            Some(publisher) => publisher.peer.send(channel, packet),
+            Some(publisher) => publisher.peer.send_with(channel, packet, &options),
             None => Err(SendError::NotOpen(channel)),
         }
     }

@@ -117,9 +117,10 @@ impl Packets {
     pub(super) fn feed_next(&mut self, now: Instant, connections: &mut Connections) -> bool {
         let mut is_fed = false;
         if connections.send_capacity(Channel::Reliable) > 0
-            && let Some(packet) = self.reliable.front()
+            && let Some(packet) = self.reliable.front().cloned()
         {
-            match connections.send(Channel::Reliable, packet) {
+            let receipt = self.reliable.front_sequence().map(u64::from);
+            match connections.send_with_receipt(Channel::Reliable, &packet, receipt) {
                 Ok(()) => {
                     self.reliable.advance();
                     is_fed = true;
@@ -146,15 +147,17 @@ impl Packets {
         is_fed
     }
 
-    /// Tells those who wait what has arrived since.
-    pub(super) fn handle_arrivals(&mut self, connections: &Connections) {
-        if !self.reliable.is_empty() {
-            self.reliable.handle_unacknowledged(connections.buffered_amount(Channel::Reliable), |waiter| {
-                if let Some(reply) = waiter.reply {
-                    let _ = reply.send(Ok(()));
-                }
-            });
+    /// A packet has arrived at the server.
+    pub(super) fn handle_arrived(&mut self, receipt: u64) {
+        let waiter =
+            u32::try_from(receipt).ok().and_then(|sequence| self.reliable.handle_acknowledged(sequence));
+        if let Some(Waiter { reply: Some(reply), .. }) = waiter {
+            let _ = reply.send(Ok(()));
         }
+    }
+
+    /// Lets streams go on that wait for room.
+    pub(super) fn make_room(&mut self) {
         while self.reliable.bytes() < STREAM_WINDOW
             && let Some(reply) = self.waiting.pop_front()
         {

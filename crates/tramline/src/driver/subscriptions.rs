@@ -531,7 +531,8 @@ mod tests {
         assert_eq!(RemoteDataTrackPipelineOptions::default().max_partial_frames(), 8);
         let arrived = |options: Option<RemoteDataTrackPipelineOptions>| {
             let (link, _inbox) = Link::new();
-            let mut subscriptions = Subscriptions::new(link.clone(), Arc::new(EventQueue::new(1)), None);
+            let mut subscriptions =
+                Subscriptions::new(link.clone(), Arc::new(EventQueue::new(1, 1 << 20)), None);
             let track = RemoteDataTrack::new(Arc::new(RemoteTrack::for_tests("scan", "robot")), link.clone());
             let (sid, now) = (track.info().sid().clone(), Instant::now());
             let (reply, _) = oneshot::channel();
