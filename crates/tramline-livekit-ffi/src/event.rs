@@ -12,7 +12,7 @@ use tramline::{
 
 use crate::{
     client::{Client, handles},
-    convert,
+    convert::{self, participant_info},
     handle::{Handle, Object},
     proto::{self, ffi_event, room_event::Message as Event},
     room::RoomEntry,
@@ -27,6 +27,7 @@ pub(crate) struct Listener {
     handle: Handle,
     room: Weak<RoomEntry>,
     known: HashMap<ParticipantIdentity, ParticipantSid>,
+    encryption: Encryption,
     /// The wrapper knows the room's id.
     has_sid: bool,
 }
@@ -39,7 +40,7 @@ impl Listener {
         known: HashMap<ParticipantIdentity, ParticipantSid>,
     ) -> Self {
         let has_sid = room.upgrade().is_some_and(|room| room.room().sid().is_some());
-        Self { client, handle, room, known, has_sid }
+        Self { client, handle, room, known, encryption: Encryption::default(), has_sid }
     }
 
     /// Runs until the room is over, and says so.
@@ -57,7 +58,13 @@ impl Listener {
             }
         }
         self.tell_state(proto::ConnectionState::ConnDisconnected);
-        self.tell(Event::Disconnected(proto::Disconnected { reason: convert::reason(reason) }));
+        let asked_for = self.room.upgrade().and_then(|room| room.reason());
+        let reason = match reason {
+            // What the wrapper has said when it left.
+            DisconnectReason::ClientInitiated => asked_for.unwrap_or(convert::reason(reason)),
+            reason => convert::reason(reason),
+        };
+        self.tell(Event::Disconnected(proto::Disconnected { reason }));
         self.tell(Event::Eos(proto::RoomEos {}));
     }
 
@@ -109,6 +116,8 @@ impl Listener {
             RoomEvent::DataTrackUnpublished(track) => {
                 let sid = track.info().sid().as_str().to_owned();
                 self.tell(Event::DataTrackUnpublished(proto::DataTrackUnpublished { sid }));
+                let changed = self.encryption.remove(track.publisher_identity(), track.info().uses_e2ee());
+                self.tell_encrypted(track.publisher_identity(), changed);
             }
             RoomEvent::RoomMetadataChanged { metadata, .. } => {
                 self.tell(Event::RoomMetadataChanged(proto::RoomMetadataChanged { metadata }));
@@ -159,6 +168,7 @@ impl Listener {
 
     fn tell_disconnected(&mut self, participant: &RemoteParticipant) {
         let identity = participant.identity();
+        self.encryption.forget(&identity);
         // A later stay of the same identity may be known already.
         if self.known.get(&identity) == Some(&participant.sid()) {
             self.known.remove(&identity);
@@ -176,18 +186,21 @@ impl Listener {
 
     /// Something about a participant that the wrapper knows.
     fn tell_change(&self, participant: &Participant, event: impl FnOnce(String) -> Event) {
-        let is_known = match participant {
+        let info = match participant {
             Participant::Remote(participant) => {
-                self.known.get(&participant.identity()) == Some(&participant.sid())
+                if self.known.get(&participant.identity()) != Some(&participant.sid()) {
+                    return;
+                }
+                participant_info!(participant)
             }
-            _ => true,
+            Participant::Local(participant) => participant_info!(participant),
+            _ => return,
         };
-        if is_known {
-            self.tell(event(convert::text(&participant.identity())));
-        }
+        self.tell(event(info.identity.clone()));
+        self.tell(Event::ParticipantsUpdated(proto::ParticipantsUpdated { participants: vec![info] }));
     }
 
-    fn tell_published(&self, track: &RemoteDataTrack) {
+    fn tell_published(&mut self, track: &RemoteDataTrack) {
         let handle = handles().insert(Object::RemoteTrack(track.clone()));
         self.tell(Event::DataTrackPublished(proto::DataTrackPublished {
             track: proto::OwnedRemoteDataTrack {
@@ -196,6 +209,18 @@ impl Listener {
                 publisher_identity: convert::text(track.publisher_identity()),
             },
         }));
+        let changed = self.encryption.add(track.publisher_identity(), track.info().uses_e2ee());
+        self.tell_encrypted(track.publisher_identity(), changed);
+    }
+
+    fn tell_encrypted(&self, identity: &ParticipantIdentity, changed: Option<bool>) {
+        if let Some(is_encrypted) = changed
+            && self.known.contains_key(identity)
+        {
+            let participant_identity = convert::text(identity);
+            let event = proto::ParticipantEncryptionStatusChanged { participant_identity, is_encrypted };
+            self.tell(Event::ParticipantEncryptionStatusChanged(event));
+        }
     }
 
     fn tell_encryption(&self, track: &RemoteDataTrack, state: proto::EncryptionState) {
@@ -224,5 +249,47 @@ impl Listener {
     fn tell(&self, message: Event) {
         let event = proto::RoomEvent { room_handle: self.handle, message: Some(message) };
         self.client.emit(ffi_event::Message::RoomEvent(event));
+    }
+}
+
+/// Who sends nothing that is not encrypted.
+#[derive(Default)]
+struct Encryption {
+    /// How many tracks of each participant are encrypted, and how many are not.
+    tracks: HashMap<ParticipantIdentity, (usize, usize)>,
+}
+
+impl Encryption {
+    /// A participant has another track; whether that changes its status, and to what.
+    fn add(&mut self, identity: &ParticipantIdentity, is_encrypted: bool) -> Option<bool> {
+        self.change(identity, |(encrypted, plain)| *if is_encrypted { encrypted } else { plain } += 1)
+    }
+
+    /// A participant has a track less.
+    fn remove(&mut self, identity: &ParticipantIdentity, is_encrypted: bool) -> Option<bool> {
+        self.change(identity, |(encrypted, plain)| {
+            let count = if is_encrypted { encrypted } else { plain };
+            *count = count.saturating_sub(1);
+        })
+    }
+
+    fn forget(&mut self, identity: &ParticipantIdentity) {
+        self.tracks.remove(identity);
+    }
+
+    fn change(
+        &mut self,
+        identity: &ParticipantIdentity,
+        change: impl FnOnce(&mut (usize, usize)),
+    ) -> Option<bool> {
+        let is_encrypted = |tracks: &(usize, usize)| tracks.0 > 0 && tracks.1 == 0;
+        let tracks = self.tracks.entry(identity.clone()).or_default();
+        let before = is_encrypted(tracks);
+        change(tracks);
+        let after = is_encrypted(tracks);
+        if *tracks == (0, 0) {
+            self.tracks.remove(identity);
+        }
+        (before != after).then_some(after)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Condvar, Mutex},
+    sync::{Arc, Condvar, Mutex, OnceLock},
     time::Duration,
 };
 
@@ -27,6 +27,7 @@ pub(crate) struct RoomEntry {
     room: Room,
     keys: Option<KeyProvider>,
     gate: OpenAtEnd,
+    reason: OnceLock<i32>,
 }
 
 impl RoomEntry {
@@ -37,6 +38,11 @@ impl RoomEntry {
     /// The keys, when it was joined with encryption.
     pub(crate) fn keys(&self) -> Option<&KeyProvider> {
         self.keys.as_ref()
+    }
+
+    /// Why the wrapper has left, if it has said so.
+    pub(crate) fn reason(&self) -> Option<i32> {
+        self.reason.get().copied()
     }
 
     /// Lets the events pass.
@@ -107,7 +113,8 @@ fn announce(
         participants.push(connect_callback::ParticipantWithTracks { participant });
     }
     let gate = Arc::new(Gate::default());
-    let room = Arc::new(RoomEntry { room, keys, gate: OpenAtEnd(Arc::clone(&gate)) });
+    let room =
+        Arc::new(RoomEntry { room, keys, gate: OpenAtEnd(Arc::clone(&gate)), reason: OnceLock::new() });
     let listener = Listener::new(Arc::clone(client), handle, Arc::downgrade(&room), known);
     let thread = spawn_thread("tramline-event", move || {
         gate.wait(READY_WITHIN);
@@ -141,10 +148,14 @@ pub(crate) fn disconnect(
     let async_id = client.async_id(request.request_async_id);
     // A room that is unknown, or known no more, is left already.
     let room = handles().room(request.room_handle);
+    let reason = request.reason;
     let job = {
         let client = Arc::clone(client);
         async move {
             if let Some(room) = room {
+                if let Some(reason) = reason {
+                    let _ = room.reason.set(reason);
+                }
                 // Its last events come without the wrapper's word.
                 room.set_ready();
                 room.room().close().await;

@@ -1,5 +1,6 @@
 """Our library below the official wrapper, where the wrapper itself does not look: numbers, refusals, requests by hand."""
 
+import asyncio
 import os
 import re
 import sys
@@ -11,7 +12,7 @@ from livekit.rtc._ffi_client import FfiClient
 from livekit.rtc._proto import data_track_pb2, ffi_pb2, handle_pb2, participant_pb2, room_pb2, stats_pb2
 
 from harness.official import LIBRARY
-from harness.peer import until_flowing
+from harness.peer import Encryption, until_flowing
 
 DESCRIPTIONS = Path(__file__).parents[3] / "crates/tramline-livekit-ffi/proto"
 LABELS = {FieldDescriptor.LABEL_OPTIONAL: "optional", FieldDescriptor.LABEL_REQUIRED: "required"}
@@ -340,6 +341,52 @@ async def test_the_state_statistics_and_numbers_of_a_room_are_told(library_room)
     assert states == [room_pb2.CONN_CONNECTED, room_pb2.CONN_DISCONNECTED]
 
 
+async def test_a_participant_whose_tracks_are_all_encrypted_is_told_as_encrypted(library_room):
+    encryption = Encryption("a secret of many", "pbkdf2")
+    subscriber = library_room.unconnected()
+    told = asyncio.Queue()
+    subscriber.room.on(
+        "participant_encryption_status_changed",
+        lambda participant, is_encrypted: told.put_nowait((participant.identity, is_encrypted)),
+    )
+    await library_room.connect(subscriber, "subscriber", encryption)
+    publisher = await library_room.publisher(encryption=encryption)
+    await publisher.publish("sealed")
+    assert await told.get() == ("publisher", True)
+    publisher.room.e2ee_manager.set_enabled(False)
+    plain = await publisher.publish("plain")
+    assert await told.get() == ("publisher", False)
+    await publisher.unpublish(plain)
+    assert await told.get() == ("publisher", True)
+
+
+async def test_each_change_of_a_participant_is_told_with_its_new_state(library_room):
+    watching = await library_room.subscriber("watching")
+    changing = await library_room.publisher("changing", can_update_own_metadata=True)
+    await watching.participant("changing")
+    queue = FfiClient.instance.queue.subscribe()
+    try:
+        await changing.room.local_participant.set_metadata("new")
+
+        def is_told(event):
+            if event.room_event.room_handle != watching.room._ffi_handle.handle:
+                return False
+            updated = event.room_event.participants_updated.participants
+            return [(info.identity, info.metadata) for info in updated] == [("changing", "new")]
+
+        told = await queue.wait_for(is_told)
+        assert told.IsInitialized()
+    finally:
+        FfiClient.instance.queue.unsubscribe(queue)
+
+
+async def test_whoever_leaves_with_a_reason_is_told_that_reason(library_room):
+    leaving = await library_room.publisher("leaving")
+    reason = participant_pb2.DisconnectReason.USER_REJECTED
+    await call("disconnect", room_handle=leaving.room._ffi_handle.handle, reason=reason)
+    assert await leaving.disconnected() == "USER_REJECTED"
+
+
 def test_a_forked_child_calls_in_vain_and_ends(server):
     """Our threads do not exist in the child: every call there returns at once."""
     library = FfiClient.instance._ffi_lib
@@ -360,8 +407,6 @@ def filled_connect() -> bytes:
 
 async def test_the_library_can_be_disposed_of_and_started_again(server):
     """In a process of its own, since there is one library in a process."""
-    import asyncio
-
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "harness.soak", "--url", server.url, "--key", server.api_key, "--secret", server.api_secret),
