@@ -115,10 +115,11 @@ impl Peer {
     pub fn server(config: PeerConfig, now: Instant, offer: &str) -> Result<Self, SdpError> {
         let offer = Description::parse(offer)?;
         let agent = Lite::new(credentials(&config), Some(offer.credentials.clone()), tie_breaker(&config));
-        // A server waits for the ClientHello where it may choose: its client has just nominated a path and knows that it works.
+        // Whoever answers starts the handshake if it may (RFC 8842 section 5.3): the ClientHello leaves with the answer to
+        // the first check, a round trip before the client could send its own.
         let role = match offer.setup {
-            Setup::ActPass | Setup::Active => Role::Server,
-            Setup::Passive => Role::Client,
+            Setup::ActPass | Setup::Passive => Role::Client,
+            Setup::Active => Role::Server,
         };
         Ok(Self::answering(config, Agent::Lite(Box::new(agent)), offer, role, now))
     }

@@ -130,10 +130,8 @@ impl Link {
         let (client, server) = if setup.offerer == Offerer::Client {
             let mut client = Peer::client(client_config, now);
             client.add_local_candidate(client_addr);
-            let mut offer = client.offer();
-            if setup.server_active {
-                offer = offer.replace("a=setup:actpass", "a=setup:passive");
-            }
+            let role = if setup.server_active { "a=setup:actpass" } else { "a=setup:active" };
+            let offer = client.offer().replace("a=setup:actpass", role);
             let mut server = Peer::server(server_config, now, &tamper_offer(offer)).expect("a good offer");
             server.add_local_candidate(server_addr);
             client.handle_answer(now, &tamper_answer(server.answer())).expect("a good answer");

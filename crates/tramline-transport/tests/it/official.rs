@@ -69,10 +69,10 @@ fn an_official_offer_is_answered_with_its_media_idle() {
     let data = sections[6];
     assert!(data.starts_with("application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n"), "{data}");
     let ufrag = format!("a=ice-ufrag:{}", server.local_ufrag());
-    for line in ["a=mid:6", "a=setup:passive", "a=sctp-port:5000", "a=max-message-size:262144", &ufrag] {
+    for line in ["a=mid:6", "a=setup:active", "a=sctp-port:5000", "a=max-message-size:262144", &ufrag] {
         assert!(data.lines().any(|l| l == line), "{line} in {data}");
     }
-    for line in ["a=setup:passive", "a=candidate:1 1 udp 2130706431 127.0.0.1 7882 typ host", &ufrag] {
+    for line in ["a=setup:active", "a=candidate:1 1 udp 2130706431 127.0.0.1 7882 typ host", &ufrag] {
         assert!(sections[0].lines().any(|l| l == line), "{line} in {}", sections[0]);
     }
     let session = answer.split("m=").next().unwrap();
@@ -93,8 +93,8 @@ fn an_answer_can_be_read_again() {
     let again =
         Peer::server(server_config(2), VirtualClock::new().now(), &server.answer()).expect("our own answer");
     assert!(again.answer().contains("a=group:BUNDLE 0 3 6\r\n"));
-    // Answered by the other side of a passive peer.
-    assert!(again.answer().contains("a=setup:active\r\n"));
+    // Answered by the other side of an active peer.
+    assert!(again.answer().contains("a=setup:passive\r\n"));
 }
 
 #[test]
