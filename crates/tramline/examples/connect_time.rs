@@ -1,4 +1,6 @@
 //! How long it takes to connect: `connect_time URL TOKEN [ROUNDS]` prints each round and the median, in milliseconds.
+#![allow(clippy::print_stdout)] // This is a program.
+
 use std::time::Instant;
 
 use tramline::{Room, RoomOptions};
