@@ -19,6 +19,12 @@ c++ -std=c++17 -Wall -Wextra -Werror "$here/consumer/consumer.cpp" -I"$prefix/in
 "$folder/by_hand" "$url" "$(token consumer two)"
 ok "consumer with -llivekit"
 
+# The example of the README.
+{ sed -n '/^```cpp$/,/^```$/{//!p}' "$here/../../README.md"; cat "$here/consumer/readme.cpp"; } >"$folder/readme.cpp"
+c++ -std=c++17 -Wall -Wextra -Werror "$folder/readme.cpp" -I"$prefix/include" -L"$libs" -llivekit -Wl,-rpath,"$libs" -o "$folder/readme"
+"$folder/readme" "$url" "$(token readme robot)" "$(token readme echo)"
+ok "the example of the README"
+
 # Nothing but the SDK is to be seen of the library.
 foreign=$(nm -DC --defined-only "$libs/liblivekit.so" | awk '$2 ~ /[TDBR]/' | grep -v -e ' livekit::' -e ' \(vtable\|typeinfo\|typeinfo name\) for livekit::' || true)
 [ -z "$foreign" ] || { echo "foreign symbols in liblivekit.so: $foreign" >&2; exit 1; }

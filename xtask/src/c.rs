@@ -183,18 +183,16 @@ impl Bench {
         Ok(program)
     }
 
-    /// One example publishes, the other one reads what it publishes.
     fn run_examples(&self) -> Result<(), String> {
+        self.compile_readme()?;
         let folder = stage::root().join("examples/c");
-        let mut programs = Vec::new();
         for source in files_of(&folder, "c")? {
             let name = source.file_stem().unwrap_or_default().to_owned();
-            let program = self.folder.join(&name);
+            let program = self.folder.join(name);
             let mut compile = Command::new("cc");
             compile.arg("-std=c11").args(STRICT).arg("-o").arg(&program).arg(&source);
             compile.args(self.pkg_config()?);
             stage::run(&mut compile, COMPILE_LIMIT, |_| {})?;
-            programs.push(name);
         }
         // A benchmark must at least compile.
         let bench = library::crate_folder().join("benches/try_push.c");
@@ -208,24 +206,52 @@ impl Bench {
         let ready: serde_json::Value = serde_json::from_str(&server.first_line)
             .map_err(|error| format!("the server printed no JSON: {error}"))?;
         let url = ready["url"].as_str().ok_or("the server printed no url")?;
-        let token =
-            |index: usize| ready["tokens"][index]["token"].as_str().ok_or("the server printed no token");
-        let example = |name: &str| {
+        let example = |name: &str, identity: &str, arguments: &[&str]| -> Result<Command, String> {
+            let token = stage::output(Command::new(&self.server).args([
+                "token",
+                "--room",
+                "examples",
+                "--identity",
+                identity,
+            ]))?;
             let mut command = Command::new(self.folder.join(name));
-            command.env("LD_LIBRARY_PATH", self.library.lib());
-            command
+            command.env("LD_LIBRARY_PATH", self.library.lib()).args([url, token.trim()]).args(arguments);
+            Ok(command)
         };
-        let publisher = example("publish").args([url, token(0)?]).spawn();
-        let publisher =
-            Background { child: publisher.map_err(|error| error.to_string())?, first_line: String::new() };
+        // What one publishes, the example of the README sends back, and another one reads.
+        let publisher = Background::spawn(&mut example("publish", "robot", &["ping"])?)?;
+        let echo = example("readme", "echo", &[])?;
+        let mut limited = Command::new("timeout");
+        limited
+            .arg("120")
+            .arg(echo.get_program())
+            .args(echo.get_args())
+            .env("LD_LIBRARY_PATH", self.library.lib());
+        let echo = Background::spawn(&mut limited)?;
         let mut lines = 0;
         let outcome =
-            stage::run(example("subscribe").args([url, token(1)?, "clock", "10"]), COMPILE_LIMIT, |line| {
+            stage::run(&mut example("subscribe", "desk", &["pong", "10"])?, COMPILE_LIMIT, |line| {
                 lines += u32::from(line.contains(" frame "))
             });
         publisher.interrupt()?;
         outcome?;
+        echo.wait()?;
         if lines == 10 { Ok(()) } else { Err(format!("the examples passed {lines} frames, expected 10")) }
+    }
+
+    /// The example of the README as a program, which ends well when the track that it reads has ended.
+    fn compile_readme(&self) -> Result<(), String> {
+        let text = fs::read_to_string(stage::root().join("README.md"))
+            .map_err(|error| format!("cannot read the README: {error}"))?;
+        let (_, rest) = text.split_once("```c\n").ok_or("the README has no example in C")?;
+        let (example, _) = rest.split_once("```\n").ok_or("the example in C has no end")?;
+        let source = self.folder.join("readme.c");
+        let main = "int main(int argc, char **argv) { return argc == 3 && echo(argv[1], argv[2]) == TRAMLINE_ENDED ? 0 : 1; }";
+        fs::write(&source, format!("{example}\n{main}\n"))
+            .map_err(|error| format!("cannot write {}: {error}", source.display()))?;
+        let mut compile = Command::new("cc");
+        compile.arg("-std=c11").args(STRICT).arg("-o").arg(self.folder.join("readme")).arg(&source);
+        stage::run(compile.args(self.pkg_config()?), COMPILE_LIMIT, |_| {})
     }
 }
 
@@ -249,11 +275,23 @@ impl Background {
         Ok(Self { child, first_line })
     }
 
+    fn spawn(command: &mut Command) -> Result<Self, String> {
+        let child = command
+            .spawn()
+            .map_err(|error| format!("cannot start {}: {error}", command.get_program().display()))?;
+        Ok(Self { child, first_line: String::new() })
+    }
+
     /// Asks it to end, and it must end well.
-    fn interrupt(mut self) -> Result<(), String> {
+    fn interrupt(self) -> Result<(), String> {
         stage::run(Command::new("kill").args(["-INT", &self.child.id().to_string()]), COMPILE_LIMIT, |_| {})?;
+        self.wait()
+    }
+
+    /// Waits until it ends, which it must do well.
+    fn wait(mut self) -> Result<(), String> {
         let status = self.child.wait().map_err(|error| error.to_string())?;
-        if status.success() { Ok(()) } else { Err(format!("the publisher ended with {status}")) }
+        if status.success() { Ok(()) } else { Err(format!("an example ended with {status}")) }
     }
 }
 

@@ -103,3 +103,8 @@ pub fn block_on<F: Future>(future: F) -> Result<F::Output, BlockError> {
 pub fn block_on_for<F: Future>(future: F, timeout: std::time::Duration) -> Result<F::Output, BlockError> {
     tramline_net::runtime::block_on(future, Some(timeout))
 }
+
+/// Compiles what the README shows.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
