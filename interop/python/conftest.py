@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from harness.conversation import Talker, WheelTalker
 from harness.official import ON_OUR_LIBRARY, OfficialPeer, OfficialPeerOfTwo
 from harness.peer import Encryption, Peer
 from harness.programs import TramlinePeer, TramlinePeerOfTwo, WheelPeer
@@ -35,7 +36,8 @@ def pytest_pyfunc_call(pyfuncitem):
     arguments = {name: pyfuncitem.funcargs[name] for name in names}
     faulthandler.dump_traceback_later(limit + 2 * CLOSE_LIMIT, exit=True)
     try:
-        room = pyfuncitem.funcargs.get("room") or pyfuncitem.funcargs.get("library_room")
+        rooms = (pyfuncitem.funcargs.get(name) for name in ("room", "talk_room", "library_room"))
+        room = next(filter(None, rooms), None)
         asyncio.run(within(limit, pyfuncitem.obj(**arguments), room))
     finally:
         faulthandler.cancel_dump_traceback_later()
@@ -55,15 +57,16 @@ async def within(limit, case, room):
 class Room:
     """One room of the server, and the peers that a case puts in it."""
 
-    def __init__(self, server: Server, kinds: tuple[str, str]) -> None:
+    def __init__(self, server: Server, kinds: tuple[str, str], classes: dict[str, type[Peer]] = KINDS) -> None:
         self.server = server
+        self.classes = classes
         self.name = f"room-{next(ROOMS)}"
         self.publishing, self.subscribing = kinds
         self.peers: list[Peer] = []
 
     def unconnected(self) -> Peer:
         """A peer of the publishing kind, for `connect`."""
-        peer = KINDS[self.publishing]()
+        peer = self.classes[self.publishing]()
         self.peers.append(peer)
         return peer
 
@@ -71,7 +74,7 @@ class Room:
         await peer.connect(self.server.url, self.server.token(self.name, identity, **options), encryption)
 
     async def join(self, kind: str, identity: str, **options) -> Peer:
-        peer = KINDS[kind]()
+        peer = self.classes[kind]()
         self.peers.append(peer)
         await self.connect(peer, identity, **options)
         return peer
@@ -106,10 +109,19 @@ def room(request, server):
     return Room(server, request.param)
 
 
+TALKERS = {Talker.kind: Talker, WheelTalker.kind: WheelTalker}
+
+
+@pytest.fixture(params=[pair for pair in PAIRS if set(pair) <= TALKERS.keys()], ids=lambda pair: "-to-".join(pair))
+def talk_room(request, server):
+    """A room for each pair of clients that talk beside their tracks."""
+    return Room(server, request.param, TALKERS)
+
+
 @pytest.fixture
 def library_room(server):
     """A room for peers on our library alone."""
-    return Room(server, ("library", "library"))
+    return Room(server, ("library", "library"), TALKERS)
 
 
 # What lies below the wrapper is looked at only when that is ours.

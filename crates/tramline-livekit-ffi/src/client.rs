@@ -13,6 +13,7 @@ use futures_util::future::join_all;
 use prost::Message as _;
 
 use crate::{
+    call::Calls,
     handle::{Handle, Handles, Reply, lock},
     lane::Lane,
     logs,
@@ -33,12 +34,36 @@ pub(crate) struct Config {
     pub(crate) version: String,
 }
 
+/// In what wrappers differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Habits {
+    /// It drops the handles of packets, and reads or drops the readers of streams.
+    pub(crate) drops_what_came: bool,
+    /// It makes streams of their packets by itself.
+    pub(crate) wants_raw_streams: bool,
+}
+
+impl Habits {
+    fn of(sdk: &str) -> Self {
+        match sdk {
+            // Copies packets inside the callback, and has readers of its own.
+            "cpp" => Self { drops_what_came: false, wants_raw_streams: true },
+            "python" | "node" => Self { drops_what_came: true, wants_raw_streams: false },
+            _ => Self { drops_what_came: true, wants_raw_streams: true },
+        }
+    }
+}
+
 /// One life of the library.
 pub(crate) struct Client {
     callback: Option<Callback>,
     /// Cleared at the beginning of the dispose: nothing is said any more.
     is_open: AtomicBool,
     last_async_id: AtomicU64,
+    /// Calls that the wrapper has not answered yet.
+    pub(crate) calls: Calls,
+    /// What the wrapper does not do with what it is given.
+    pub(crate) habits: Habits,
     lane: Mutex<Option<Lane>>,
     listeners: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -69,6 +94,8 @@ pub(crate) fn initialize(config: Config) {
         callback: config.callback,
         is_open: AtomicBool::new(true),
         last_async_id: AtomicU64::new(0),
+        calls: Calls::default(),
+        habits: Habits::of(&config.sdk),
         lane: Mutex::new(Some(lane)),
         listeners: Mutex::default(),
     });
@@ -163,6 +190,7 @@ impl Client {
     /// Ends everything that could call back, and waits for it.
     fn close(&self) {
         self.is_open.store(false, Ordering::Release);
+        self.calls.give_up();
         let rooms = handles().rooms();
         rooms.iter().for_each(|room| room.set_ready());
         // On a thread of our own this gives up at once; the rooms leave in the background then.

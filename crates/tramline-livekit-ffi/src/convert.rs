@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use tramline::{DisconnectReason, ParticipantIdentity, ParticipantKind, Permissions, RemoteParticipant};
+use tramline::{
+    ByteStreamInfo, ChatMessage, DisconnectReason, ParticipantIdentity, ParticipantKind, Permissions,
+    RemoteParticipant, TextOperation, TextStreamInfo,
+};
 
 use crate::{handle::Handle, proto, schema};
 
@@ -106,4 +109,94 @@ pub(crate) fn track_info(info: &tramline::DataTrackInfo) -> proto::DataTrackInfo
 
 pub(crate) fn text(identity: &ParticipantIdentity) -> String {
     identity.as_str().to_owned()
+}
+
+pub(crate) fn identities(names: Vec<String>) -> Vec<ParticipantIdentity> {
+    names.into_iter().map(|name| name.as_str().into()).collect()
+}
+
+/// An identity that may be left out.
+pub(crate) fn identity(name: Option<String>) -> Option<ParticipantIdentity> {
+    name.filter(|name| !name.is_empty()).map(|name| name.as_str().into())
+}
+
+/// Entries of the map in a message; each such message has a type of its own for them.
+macro_rules! entries {
+    ($attributes:expr, $message:ident) => {
+        $attributes
+            .into_iter()
+            .map(|(key, value)| $crate::proto::$message::AttributesEntry {
+                key: Some(key),
+                value: Some(value),
+            })
+            .collect()
+    };
+}
+pub(crate) use entries;
+
+/// The map that such entries are.
+macro_rules! map_of {
+    ($entries:expr) => {
+        $entries
+            .into_iter()
+            .map(|entry| (entry.key.unwrap_or_default(), entry.value.unwrap_or_default()))
+            .collect()
+    };
+}
+pub(crate) use map_of;
+
+pub(crate) fn text_info(info: &TextStreamInfo) -> proto::TextStreamInfo {
+    let operation = match info.operation() {
+        TextOperation::Update => proto::text_stream_info::OperationType::Update,
+        TextOperation::Delete => proto::text_stream_info::OperationType::Delete,
+        TextOperation::Reaction => proto::text_stream_info::OperationType::Reaction,
+        _ => proto::text_stream_info::OperationType::Create,
+    };
+    proto::TextStreamInfo {
+        stream_id: info.id().to_owned(),
+        timestamp: info.timestamp_ms(),
+        mime_type: info.mime_type().to_owned(),
+        topic: info.topic().to_owned(),
+        total_length: info.total_length(),
+        attributes: entries!(info.attributes(), text_stream_info),
+        operation_type: operation as i32,
+        version: Some(info.version()),
+        reply_to_stream_id: info.reply_to_stream_id(),
+        attached_stream_ids: info.attached_stream_ids(),
+        generated: Some(info.generated()),
+        encryption_type: encryption(info.is_encrypted()),
+    }
+}
+
+pub(crate) fn byte_info(info: &ByteStreamInfo) -> proto::ByteStreamInfo {
+    proto::ByteStreamInfo {
+        stream_id: info.id().to_owned(),
+        timestamp: info.timestamp_ms(),
+        mime_type: info.mime_type().to_owned(),
+        topic: info.topic().to_owned(),
+        total_length: info.total_length(),
+        attributes: entries!(info.attributes(), byte_stream_info),
+        name: info.name().to_owned(),
+        encryption_type: encryption(info.is_encrypted()),
+    }
+}
+
+fn encryption(is_encrypted: bool) -> i32 {
+    let kind = if is_encrypted { proto::EncryptionType::Gcm } else { proto::EncryptionType::None };
+    kind as i32
+}
+
+pub(crate) fn chat(message: ChatMessage) -> proto::ChatMessage {
+    proto::ChatMessage {
+        id: message.id,
+        timestamp: message.timestamp_ms,
+        message: message.message,
+        edit_timestamp: message.edit_timestamp_ms,
+        deleted: Some(message.deleted),
+        generated: Some(message.generated),
+    }
+}
+
+pub(crate) fn stream_error(error: impl std::fmt::Display) -> proto::StreamError {
+    proto::StreamError { description: error.to_string() }
 }

@@ -6,9 +6,11 @@ use std::{
 };
 
 use tramline::{
-    DecryptError, DisconnectReason, Participant, ParticipantIdentity, ParticipantSid, RemoteDataTrack,
-    RemoteParticipant, RoomEvent, RoomEvents,
+    DecryptError, DecryptPacketError, DisconnectReason, Participant, ParticipantIdentity, ParticipantSid,
+    RemoteDataTrack, RemoteParticipant, RoomEvent, RoomEvents,
 };
+
+mod incoming;
 
 use crate::{
     client::{Client, handles},
@@ -133,10 +135,45 @@ impl Listener {
                     DecryptError::NoKey { .. } => proto::EncryptionState::MissingKey,
                     _ => proto::EncryptionState::DecryptionFailed,
                 };
-                self.tell_encryption(&track, state);
+                self.tell_encryption(track.publisher_identity(), state);
             }
             RoomEvent::KeyRatcheted { track, .. } => {
-                self.tell_encryption(&track, proto::EncryptionState::KeyRatcheted);
+                self.tell_encryption(track.publisher_identity(), proto::EncryptionState::KeyRatcheted);
+            }
+            RoomEvent::DataReceived { payload, topic, kind, participant, encrypted } => {
+                if let Some(sender) = &participant {
+                    let identity = sender.identity();
+                    let changed = self.encryption.packet(&identity, encrypted);
+                    self.tell_encrypted(&identity, changed);
+                }
+                self.tell_packet(payload, topic, kind, participant.as_ref());
+            }
+            RoomEvent::SipDtmfReceived { code, digit, participant } => {
+                self.tell_dtmf(code, digit, participant.as_ref());
+            }
+            RoomEvent::ChatMessage { message, participant } => self.tell_chat(message, participant.as_ref()),
+            RoomEvent::TextStreamOpened { reader, participant_identity, .. } => {
+                self.tell_text_stream(reader, &participant_identity);
+            }
+            RoomEvent::ByteStreamOpened { reader, participant_identity, .. } => {
+                self.tell_byte_stream(reader, &participant_identity);
+            }
+            RoomEvent::StreamHeaderReceived { header, participant_identity } => {
+                self.tell_header(header, &participant_identity);
+            }
+            RoomEvent::StreamChunkReceived { chunk, participant_identity } => {
+                self.tell_chunk(chunk, &participant_identity);
+            }
+            RoomEvent::StreamTrailerReceived { trailer, participant_identity } => {
+                self.tell_trailer(trailer, &participant_identity);
+            }
+            RoomEvent::PacketDecryptionFailed { participant_identity, error } => {
+                tracing::warn!(%participant_identity, %error, "packets are dropped");
+                let state = match error {
+                    DecryptPacketError::NoKeys { .. } => proto::EncryptionState::MissingKey,
+                    _ => proto::EncryptionState::DecryptionFailed,
+                };
+                self.tell_encryption(&participant_identity, state);
             }
             RoomEvent::EventsLost { count } => {
                 tracing::warn!(count, "the callback was too slow: events of what came and went are left out");
@@ -223,9 +260,9 @@ impl Listener {
         }
     }
 
-    fn tell_encryption(&self, track: &RemoteDataTrack, state: proto::EncryptionState) {
+    fn tell_encryption(&self, identity: &ParticipantIdentity, state: proto::EncryptionState) {
         self.tell(Event::E2eeStateChanged(proto::E2eeStateChanged {
-            participant_identity: convert::text(track.publisher_identity()),
+            participant_identity: convert::text(identity),
             state: state as i32,
         }));
     }
@@ -255,41 +292,68 @@ impl Listener {
 /// Who sends nothing that is not encrypted.
 #[derive(Default)]
 struct Encryption {
-    /// How many tracks of each participant are encrypted, and how many are not.
-    tracks: HashMap<ParticipantIdentity, (usize, usize)>,
+    senders: HashMap<ParticipantIdentity, Sent>,
+}
+
+/// What a participant sends.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+struct Sent {
+    /// Tracks that are encrypted.
+    sealed_tracks: usize,
+    /// Tracks that are not.
+    plain_tracks: usize,
+    /// A packet came that was encrypted.
+    sealed_packets: bool,
+    /// A packet came that was not.
+    plain_packets: bool,
+}
+
+impl Sent {
+    fn is_encrypted(self) -> bool {
+        (self.sealed_tracks > 0 || self.sealed_packets) && self.plain_tracks == 0 && !self.plain_packets
+    }
 }
 
 impl Encryption {
     /// A participant has another track; whether that changes its status, and to what.
     fn add(&mut self, identity: &ParticipantIdentity, is_encrypted: bool) -> Option<bool> {
-        self.change(identity, |(encrypted, plain)| *if is_encrypted { encrypted } else { plain } += 1)
+        self.change(identity, |sent| match is_encrypted {
+            true => sent.sealed_tracks += 1,
+            false => sent.plain_tracks += 1,
+        })
     }
 
     /// A participant has a track less.
     fn remove(&mut self, identity: &ParticipantIdentity, is_encrypted: bool) -> Option<bool> {
-        self.change(identity, |(encrypted, plain)| {
-            let count = if is_encrypted { encrypted } else { plain };
+        self.change(identity, |sent| {
+            let count = if is_encrypted { &mut sent.sealed_tracks } else { &mut sent.plain_tracks };
             *count = count.saturating_sub(1);
         })
     }
 
-    fn forget(&mut self, identity: &ParticipantIdentity) {
-        self.tracks.remove(identity);
+    /// A packet came.
+    fn packet(&mut self, identity: &ParticipantIdentity, is_encrypted: bool) -> Option<bool> {
+        self.change(identity, |sent| match is_encrypted {
+            true => sent.sealed_packets = true,
+            false => sent.plain_packets = true,
+        })
     }
 
-    fn change(
-        &mut self,
-        identity: &ParticipantIdentity,
-        change: impl FnOnce(&mut (usize, usize)),
-    ) -> Option<bool> {
-        let is_encrypted = |tracks: &(usize, usize)| tracks.0 > 0 && tracks.1 == 0;
-        let tracks = self.tracks.entry(identity.clone()).or_default();
-        let before = is_encrypted(tracks);
-        change(tracks);
-        let after = is_encrypted(tracks);
-        if *tracks == (0, 0) {
-            self.tracks.remove(identity);
+    fn forget(&mut self, identity: &ParticipantIdentity) {
+        self.senders.remove(identity);
+    }
+
+    fn change(&mut self, identity: &ParticipantIdentity, change: impl FnOnce(&mut Sent)) -> Option<bool> {
+        if !self.senders.contains_key(identity) {
+            self.senders.insert(identity.clone(), Sent::default());
         }
-        (before != after).then_some(after)
+        let sent = self.senders.get_mut(identity)?;
+        let before = *sent;
+        change(sent);
+        let after = sent.is_encrypted();
+        if *sent == Sent::default() {
+            self.senders.remove(identity);
+        }
+        (before.is_encrypted() != after).then_some(after)
     }
 }

@@ -9,7 +9,11 @@ use std::{
     },
 };
 
-use tramline::{LocalDataTrack, LocalParticipant, RemoteDataTrack, RemoteParticipant};
+use bytes::Bytes;
+use tramline::{
+    ByteStreamReader, ByteStreamWriter, LocalDataTrack, LocalParticipant, RemoteDataTrack, RemoteParticipant,
+    TextStreamReader, TextStreamWriter,
+};
 
 use crate::{room::RoomEntry, subscription::StreamEntry};
 
@@ -28,6 +32,31 @@ pub(crate) enum Object {
     LocalTrack(LocalDataTrack),
     RemoteTrack(RemoteDataTrack),
     Stream(Arc<StreamEntry>),
+    /// What a packet has brought, where the wrapper reads it.
+    Buffer(#[allow(dead_code, reason = "held for the wrapper, which has its address")] Bytes),
+    TextReader(Reader<TextStreamReader>),
+    ByteReader(Reader<ByteStreamReader>),
+    TextWriter(TextStreamWriter),
+    ByteWriter(ByteStreamWriter),
+}
+
+/// A reader until it is read, which takes it.
+pub(crate) struct Reader<T>(Arc<Mutex<Option<T>>>);
+
+impl<T> Reader<T> {
+    pub(crate) fn new(reader: T) -> Self {
+        Self(Arc::new(Mutex::new(Some(reader))))
+    }
+
+    fn take(&self) -> Option<T> {
+        lock(&self.0).take()
+    }
+}
+
+impl<T> Clone for Reader<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
 }
 
 /// All handles of the process. Outlives each client: a response is read after the dispose that it answers.
@@ -110,6 +139,57 @@ impl Handles {
             Some(Object::Stream(stream)) => Some(stream),
             _ => None,
         }
+    }
+
+    /// The reader behind a handle, which is gone then.
+    pub(crate) fn take_text_reader(&self, handle: Handle) -> Option<TextStreamReader> {
+        match self.take(handle, |object| matches!(object, Object::TextReader(_)))? {
+            Object::TextReader(reader) => reader.take(),
+            _ => None,
+        }
+    }
+
+    /// The reader behind a handle, which is gone then.
+    pub(crate) fn take_byte_reader(&self, handle: Handle) -> Option<ByteStreamReader> {
+        match self.take(handle, |object| matches!(object, Object::ByteReader(_)))? {
+            Object::ByteReader(reader) => reader.take(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn text_writer(&self, handle: Handle) -> Option<TextStreamWriter> {
+        match self.find(handle) {
+            Some(Object::TextWriter(writer)) => Some(writer),
+            _ => None,
+        }
+    }
+
+    /// The writer behind a handle, which is gone then.
+    pub(crate) fn take_text_writer(&self, handle: Handle) -> Option<TextStreamWriter> {
+        match self.take(handle, |object| matches!(object, Object::TextWriter(_)))? {
+            Object::TextWriter(writer) => Some(writer),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn byte_writer(&self, handle: Handle) -> Option<ByteStreamWriter> {
+        match self.find(handle) {
+            Some(Object::ByteWriter(writer)) => Some(writer),
+            _ => None,
+        }
+    }
+
+    /// The writer behind a handle, which is gone then.
+    pub(crate) fn take_byte_writer(&self, handle: Handle) -> Option<ByteStreamWriter> {
+        match self.take(handle, |object| matches!(object, Object::ByteWriter(_)))? {
+            Object::ByteWriter(writer) => Some(writer),
+            _ => None,
+        }
+    }
+
+    fn take(&self, handle: Handle, fits: impl FnOnce(&Object) -> bool) -> Option<Object> {
+        let mut objects = lock(&self.objects);
+        objects.get(&handle).is_some_and(fits).then(|| objects.remove(&handle)).flatten()
     }
 
     /// Keeps a response for the wrapper to read.

@@ -13,10 +13,12 @@
 //! |---|---|
 //! | `tramline-ffi`, one | answers to asynchronous requests, and frames: nothing that runs an application's code in these SDKs |
 //! | `tramline-event`, one per room | what happens in the room, in order; it may block without holding up anything else |
+//! | the SDK's workers | invocations of methods that others call; each may block and make requests |
 //!
 //! Data only: a request that concerns media, or that this version has no answer to, gets the error that its own messages provide for.
 #![allow(unsafe_code)] // The C boundary, in this file only; each block says why it is sound.
 
+mod call;
 mod client;
 mod convert;
 mod event;
@@ -24,15 +26,18 @@ mod handle;
 mod keys;
 mod lane;
 mod logs;
+mod packet;
 mod participant;
 mod proto;
 mod publication;
+mod reading;
 mod refusal;
 mod request;
 mod room;
 mod schema;
 mod stats;
 mod subscription;
+mod writing;
 
 use std::{
     ffi::{CStr, c_char},
@@ -40,6 +45,7 @@ use std::{
     slice,
 };
 
+use bytes::Bytes;
 use client::Config;
 
 /// What events are given to: an encoded `FfiEvent`, valid during the call.
@@ -117,6 +123,19 @@ fn guard<T>(what: &'static str, body: impl FnOnce() -> T) -> Option<T> {
         tracing::error!(what, "a call into the library has panicked; its report is on standard error");
     }
     outcome.ok()
+}
+
+/// What a request points to, in a copy: the wrapper lets go of it after the response. `None` when it points to nothing.
+///
+/// An address in a request is the wrapper's word for bytes that can be read until the response; nothing here can check it.
+fn copied(address: u64, len: u64) -> Option<Bytes> {
+    let len = usize::try_from(len).ok().filter(|len| isize::try_from(*len).is_ok())?;
+    if len == 0 {
+        return Some(Bytes::new());
+    }
+    let data = usize::try_from(address).ok().filter(|address| *address != 0)? as *const u8;
+    // SAFETY: LiveKit's messages promise as many readable bytes there for the time of the request, in which this runs.
+    Some(Bytes::copy_from_slice(unsafe { slice::from_raw_parts(data, len) }))
 }
 
 /// # Safety

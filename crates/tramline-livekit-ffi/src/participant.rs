@@ -99,7 +99,7 @@ pub(crate) fn find_schema(
 }
 
 /// Has a local participant do something, and tells how that went.
-fn later<T, E, Act, Doing, Tell>(client: &Arc<Client>, participant: Handle, act: Act, tell: Tell)
+pub(crate) fn later<T, E, Act, Doing, Tell>(client: &Arc<Client>, participant: Handle, act: Act, tell: Tell)
 where
     E: Display,
     Act: FnOnce(LocalParticipant) -> Doing + Send + 'static,

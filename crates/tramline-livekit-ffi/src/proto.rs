@@ -1,5 +1,6 @@
 //! The messages, compiled from `proto/`.
 #![allow(
+    dead_code,
     missing_docs,
     unreachable_pub,
     clippy::all,

@@ -29,23 +29,10 @@ enum How {
     /// The response has a text in this field; it may need a pointer and a length of nothing as well.
     Text { field: u32, needs_buffer: bool },
     /// The response has an id in field 1. The event of this number has it too, and the error in this field.
-    Later { id: u32, event: u32, field: u32, form: Form },
+    Later { id: u32, event: u32, field: u32 },
     /// No place for an error: the request fails as a whole.
     Nowhere,
 }
-
-/// What an error in an event is.
-#[derive(Clone, Copy)]
-enum Form {
-    Text,
-    /// `StreamError`: a text in field 1.
-    Stream,
-    /// `RpcError`: a code in field 1, a text in field 2.
-    Rpc,
-}
-
-/// The code of an RPC that could not be sent (LiveKit `RpcErrorCode`).
-const SEND_FAILED: u64 = 1505;
 
 const fn text(request: u32, name: &'static str, response: u32, field: u32) -> Kind {
     Kind { request, name, response, how: How::Text { field, needs_buffer: false } }
@@ -55,16 +42,8 @@ const fn buffer(request: u32, name: &'static str, response: u32, field: u32) -> 
     Kind { request, name, response, how: How::Text { field, needs_buffer: true } }
 }
 
-const fn later(
-    request: u32,
-    name: &'static str,
-    id: u32,
-    response: u32,
-    event: u32,
-    field: u32,
-    form: Form,
-) -> Kind {
-    Kind { request, name, response, how: How::Later { id, event, field, form } }
+const fn later(request: u32, name: &'static str, id: u32, response: u32, event: u32, field: u32) -> Kind {
+    Kind { request, name, response, how: How::Later { id, event, field } }
 }
 
 const fn nowhere(request: u32, name: &'static str) -> Kind {
@@ -72,18 +51,16 @@ const fn nowhere(request: u32, name: &'static str) -> Kind {
 }
 
 /// Every kind that [`FfiRequest`](crate::proto::FfiRequest) does not have.
-const KINDS: [Kind; 71] = [
-    later(5, "publish_track", 4, 5, 9, 2, Form::Text),
-    later(6, "unpublish_track", 4, 6, 10, 2, Form::Text),
-    later(7, "publish_data", 8, 7, 11, 2, Form::Text),
+const KINDS: [Kind; 46] = [
+    later(5, "publish_track", 4, 5, 9, 2),
+    later(6, "unpublish_track", 4, 6, 10, 2),
     nowhere(8, "set_subscribed"),
-    later(13, "publish_transcription", 5, 13, 12, 2, Form::Text),
-    later(14, "publish_sip_dtmf", 5, 14, 21, 2, Form::Text),
+    later(13, "publish_transcription", 5, 13, 12, 2),
     nowhere(15, "create_video_track"),
     nowhere(16, "create_audio_track"),
     nowhere(17, "local_track_mute"),
     nowhere(18, "enable_remote_track"),
-    later(19, "get_stats", 2, 19, 17, 2, Form::Text),
+    later(19, "get_stats", 2, 19, 17, 2),
     nowhere(20, "new_video_stream"),
     nowhere(21, "new_video_source"),
     nowhere(22, "capture_video_frame"),
@@ -91,7 +68,7 @@ const KINDS: [Kind; 71] = [
     nowhere(24, "video_stream_from_participant"),
     nowhere(25, "new_audio_stream"),
     nowhere(26, "new_audio_source"),
-    later(27, "capture_audio_frame", 3, 27, 13, 2, Form::Text),
+    later(27, "capture_audio_frame", 3, 27, 13, 2),
     nowhere(28, "clear_audio_buffer"),
     nowhere(29, "new_audio_resampler"),
     nowhere(30, "remix_and_resample"),
@@ -99,17 +76,8 @@ const KINDS: [Kind; 71] = [
     text(33, "new_sox_resampler", 33, 2),
     buffer(34, "push_sox_resampler", 34, 3),
     buffer(35, "flush_sox_resampler", 35, 3),
-    later(36, "send_chat_message", 5, 36, 22, 2, Form::Text),
-    later(37, "edit_chat_message", 6, 36, 22, 2, Form::Text),
-    later(38, "perform_rpc", 6, 37, 23, 3, Form::Rpc),
-    nowhere(39, "register_rpc_method"),
-    nowhere(40, "unregister_rpc_method"),
-    text(41, "rpc_method_invocation_response", 40, 1),
     nowhere(42, "enable_remote_track_publication"),
     nowhere(43, "update_remote_track_publication_dimension"),
-    later(44, "send_stream_header", 5, 43, 25, 2, Form::Text),
-    later(45, "send_stream_chunk", 5, 44, 26, 2, Form::Text),
-    later(46, "send_stream_trailer", 5, 45, 27, 2, Form::Text),
     nowhere(47, "set_data_channel_buffered_amount_low_threshold"),
     nowhere(48, "set_track_subscription_permissions"),
     text(49, "load_audio_filter_plugin", 48, 1),
@@ -117,22 +85,8 @@ const KINDS: [Kind; 71] = [
     text(51, "apm_process_stream", 50, 1),
     text(52, "apm_process_reverse_stream", 51, 1),
     text(53, "apm_set_stream_delay", 52, 1),
-    nowhere(54, "byte_read_incremental"),
-    later(55, "byte_read_all", 2, 54, 29, 3, Form::Stream),
-    later(56, "byte_write_to_file", 2, 55, 30, 3, Form::Stream),
-    nowhere(57, "text_read_incremental"),
-    later(58, "text_read_all", 2, 57, 36, 3, Form::Stream),
-    later(59, "send_file", 4, 58, 34, 3, Form::Stream),
-    later(60, "send_text", 4, 59, 40, 3, Form::Stream),
-    later(61, "byte_stream_open", 3, 60, 31, 3, Form::Stream),
-    later(62, "byte_stream_write", 3, 61, 32, 2, Form::Stream),
-    later(63, "byte_stream_close", 3, 62, 33, 2, Form::Stream),
-    later(64, "text_stream_open", 3, 63, 37, 3, Form::Stream),
-    later(65, "text_stream_write", 3, 64, 38, 2, Form::Stream),
-    later(66, "text_stream_close", 3, 65, 39, 2, Form::Stream),
-    later(67, "send_bytes", 4, 66, 41, 3, Form::Stream),
     nowhere(68, "set_remote_track_publication_quality"),
-    later(76, "simulate_scenario", 3, 75, 44, 2, Form::Text),
+    later(76, "simulate_scenario", 3, 75, 44, 2),
     text(77, "new_platform_audio", 76, 2),
     text(78, "get_audio_devices", 77, 3),
     text(79, "set_recording_device", 78, 1),
@@ -143,7 +97,7 @@ const KINDS: [Kind; 71] = [
     nowhere(88, "take_encoded_video_source_feedback"),
     text(89, "start_capture", 89, 1),
     text(90, "stop_capture", 90, 1),
-    later(91, "new_capture_source", 3, 91, 47, 2, Form::Text),
+    later(91, "new_capture_source", 3, 91, 47, 2),
 ];
 
 /// The response to a request of another kind than those that are served; `None` when there is none, or no such request.
@@ -157,7 +111,10 @@ pub(crate) fn handle(client: &Arc<Client>, request: &[u8]) -> Option<Vec<u8>> {
         tracing::error!(number, "a request of a kind that nobody knows");
         return None;
     };
-    let message = format!("Tramline does not support the request {}: it carries data tracks only", kind.name);
+    let message = format!(
+        "Tramline does not support the request {}: it carries data, and neither sound nor pictures",
+        kind.name
+    );
     match kind.how {
         How::Text { field, needs_buffer } => {
             let mut response = Vec::new();
@@ -168,20 +125,11 @@ pub(crate) fn handle(client: &Arc<Client>, request: &[u8]) -> Option<Vec<u8>> {
             put_bytes(&mut response, field, message.as_bytes());
             Some(wrapped(kind.response, &response))
         }
-        How::Later { id, event, field, form } => {
+        How::Later { id, event, field } => {
             let async_id = client.async_id(number_in(body, id).ok()?);
             let mut told = Vec::new();
             put_number(&mut told, 1, async_id);
-            let mut error = Vec::new();
-            match form {
-                Form::Text => error.extend_from_slice(message.as_bytes()),
-                Form::Stream => put_bytes(&mut error, 1, message.as_bytes()),
-                Form::Rpc => {
-                    put_number(&mut error, 1, SEND_FAILED);
-                    put_bytes(&mut error, 2, message.as_bytes());
-                }
-            }
-            put_bytes(&mut told, field, &error);
+            put_bytes(&mut told, field, message.as_bytes());
             let (later, told) = (Arc::clone(client), wrapped(event, &told));
             client.spawn(async move { later.emit_encoded(&told) });
             let mut response = Vec::new();

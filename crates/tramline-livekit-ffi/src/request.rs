@@ -5,10 +5,11 @@ use std::sync::Arc;
 use prost::Message as _;
 
 use crate::{
+    call,
     client::{self, Client},
-    keys, participant,
+    keys, packet, participant,
     proto::{self, FfiRequest, FfiResponse, ffi_event, ffi_request::Message as Request, ffi_response},
-    publication, refusal, room, stats, subscription,
+    publication, reading, refusal, room, stats, subscription, writing,
 };
 
 /// The encoded response; `None` is a failure that the messages have no words for.
@@ -66,6 +67,41 @@ fn answer(client: &Arc<Client>, request: Request) -> ffi_response::Message {
         Request::DataTrackStreamRead(request) => {
             Response::DataTrackStreamRead(subscription::read(client, &request))
         }
+        Request::PublishData(request) => Response::PublishData(packet::publish(client, request)),
+        Request::PublishSipDtmf(request) => Response::PublishSipDtmf(packet::publish_dtmf(client, request)),
+        Request::SendChatMessage(request) => Response::SendChatMessage(packet::send_chat(client, request)),
+        Request::EditChatMessage(request) => Response::SendChatMessage(packet::edit_chat(client, request)),
+        Request::SendStreamHeader(request) => {
+            Response::SendStreamHeader(packet::send_header(client, request))
+        }
+        Request::SendStreamChunk(request) => Response::SendStreamChunk(packet::send_chunk(client, request)),
+        Request::SendStreamTrailer(request) => {
+            Response::SendStreamTrailer(packet::send_trailer(client, request))
+        }
+        Request::PerformRpc(request) => Response::PerformRpc(call::perform(client, request)),
+        Request::RegisterRpcMethod(request) => Response::RegisterRpcMethod(call::register(client, request)),
+        Request::UnregisterRpcMethod(request) => Response::UnregisterRpcMethod(call::unregister(request)),
+        Request::RpcMethodInvocationResponse(request) => {
+            Response::RpcMethodInvocationResponse(call::respond(client, request))
+        }
+        Request::SendText(request) => Response::SendText(writing::send_text(client, request)),
+        Request::SendBytes(request) => Response::SendBytes(writing::send_bytes(client, request)),
+        Request::SendFile(request) => Response::SendFile(writing::send_file(client, request)),
+        Request::TextStreamOpen(request) => Response::TextStreamOpen(writing::open_text(client, request)),
+        Request::TextStreamWrite(request) => Response::TextStreamWrite(writing::write_text(client, request)),
+        Request::TextStreamClose(request) => Response::TextStreamClose(writing::close_text(client, request)),
+        Request::ByteStreamOpen(request) => Response::ByteStreamOpen(writing::open_bytes(client, request)),
+        Request::ByteStreamWrite(request) => Response::ByteStreamWrite(writing::write_bytes(client, request)),
+        Request::ByteStreamClose(request) => Response::ByteStreamClose(writing::close_bytes(client, request)),
+        Request::TextReadIncremental(request) => {
+            Response::TextReadIncremental(reading::read_text(client, &request))
+        }
+        Request::TextReadAll(request) => Response::TextReadAll(reading::read_all_text(client, &request)),
+        Request::ByteReadIncremental(request) => {
+            Response::ByteReadIncremental(reading::read_bytes(client, &request))
+        }
+        Request::ByteReadAll(request) => Response::ByteReadAll(reading::read_all_bytes(client, &request)),
+        Request::ByteWriteToFile(request) => Response::ByteWriteToFile(reading::save(client, request)),
         Request::DefineSchema(request) => Response::DefineSchema(participant::define_schema(client, request)),
         Request::GetSchema(request) => Response::GetSchema(participant::find_schema(client, request)),
     }

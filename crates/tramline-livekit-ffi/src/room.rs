@@ -62,7 +62,8 @@ pub(crate) fn connect(client: &Arc<Client>, request: proto::ConnectRequest) -> p
     let job = {
         let client = Arc::clone(client);
         async move {
-            let options = options(&request.options);
+            let mut options = options(&request.options);
+            options.raw_stream_events = client.habits.wants_raw_streams;
             let keys = options.encryption.clone();
             let joined = Room::connect(&request.url, &request.token, options).await;
             let outcome = match joined {

@@ -12,7 +12,8 @@ from livekit.rtc._ffi_client import FfiClient
 from livekit.rtc._proto import data_track_pb2, ffi_pb2, handle_pb2, participant_pb2, room_pb2, stats_pb2
 
 from harness.official import LIBRARY
-from harness.peer import Encryption, until_flowing
+from harness.conversation import until_heard
+from harness.peer import Encryption, Refused, until_flowing
 
 DESCRIPTIONS = Path(__file__).parents[3] / "crates/tramline-livekit-ffi/proto"
 LABELS = {FieldDescriptor.LABEL_OPTIONAL: "optional", FieldDescriptor.LABEL_REQUIRED: "required"}
@@ -125,7 +126,6 @@ UNKNOWN = [field.name for field in ffi_pb2.FfiRequest.DESCRIPTOR.fields if field
 NO_PLACE_FOR_AN_ERROR = {
     "apm_new",
     "audio_stream_from_participant",
-    "byte_read_incremental",
     "capture_encoded_video_frame",
     "capture_video_frame",
     "clear_audio_buffer",
@@ -140,21 +140,16 @@ NO_PLACE_FOR_AN_ERROR = {
     "new_audio_stream",
     "new_video_source",
     "new_video_stream",
-    "register_rpc_method",
     "remix_and_resample",
     "set_data_channel_buffered_amount_low_threshold",
     "set_remote_track_publication_quality",
     "set_subscribed",
     "set_track_subscription_permissions",
     "take_encoded_video_source_feedback",
-    "text_read_incremental",
-    "unregister_rpc_method",
     "update_remote_track_publication_dimension",
     "video_stream_from_participant",
 }
 """Their responses have no field for an error, so the request fails as a whole."""
-
-SHARED_RESPONSES = {"edit_chat_message": "send_chat_message"}
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
@@ -173,7 +168,7 @@ async def test_a_request_that_we_do_not_serve_gets_its_own_error(name):
             return
         response = FfiClient.instance.request(request)
         answered = response.WhichOneof("message")
-        assert answered == SHARED_RESPONSES.get(name, name)
+        assert answered == name
         answer = getattr(response, answered)
         assert answer.IsInitialized()
         if has_id:
@@ -235,8 +230,11 @@ def test_handles_that_nobody_has_are_harmless():
     assert FfiClient.instance.request(request).WhichOneof("message") == "e2ee"
 
 
-async def call(name: str, **fields):
-    """An asynchronous request by hand, with an id of our own; returns the message of its event."""
+async def call(name: str, event: str | None = None, response: str | None = None, /, **fields):
+    """An asynchronous request by hand, with an id of our own; returns the message of its event.
+
+    Response and event have the name of the request unless they are given.
+    """
     call.last_id += 1
     request = ffi_pb2.FfiRequest()
     message = getattr(request, name)
@@ -248,10 +246,11 @@ async def call(name: str, **fields):
     message.request_async_id = call.last_id
     queue = FfiClient.instance.queue.subscribe()
     try:
-        assert getattr(FfiClient.instance.request(request), name).async_id == call.last_id
-        told = await queue.wait_for(lambda event: id_of(event) == call.last_id)
-        assert told.WhichOneof("message") == name
-        return getattr(told, name)
+        own_id = call.last_id
+        assert getattr(FfiClient.instance.request(request), response or name).async_id == own_id
+        told = await queue.wait_for(lambda event: id_of(event) == own_id)
+        assert told.WhichOneof("message") == (event or name)
+        return getattr(told, event or name)
     finally:
         FfiClient.instance.queue.unsubscribe(queue)
 
@@ -385,6 +384,46 @@ async def test_whoever_leaves_with_a_reason_is_told_that_reason(library_room):
     reason = participant_pb2.DisconnectReason.USER_REJECTED
     await call("disconnect", room_handle=leaving.room._ffi_handle.handle, reason=reason)
     assert await leaving.disconnected() == "USER_REJECTED"
+
+
+async def test_a_packet_that_cannot_be_sent_is_refused_with_the_reason(library_room):
+    silent = await library_room.publisher("silent", can_publish_data=False)
+    with pytest.raises(Refused, match="may not send"):
+        await silent.publish_data(size=1, reliable=True, topic="", to=[])
+    speaker = await library_room.publisher("speaker")
+    with pytest.raises(Refused, match="64,?000"):
+        await speaker.publish_data(size=70_000, reliable=True, topic="", to=[])
+
+
+async def test_chat_messages_are_sent_edited_and_received(library_room):
+    speaker = await library_room.publisher("speaker")
+    listener = await library_room.subscriber("listener")
+    await speaker.participant("listener")
+    await until_heard(speaker, listener)
+    queue = FfiClient.instance.queue.subscribe()
+    try:
+        local = speaker.room.local_participant._ffi_handle.handle
+        sent = await call("send_chat_message", "chat_message", local_participant_handle=local, message="helo")
+        received = (await queue.wait_for(is_chat)).room_event.chat_message
+        assert (received.participant_identity, received.message) == ("speaker", sent.chat_message)
+        assert sent.chat_message.message == "helo"
+        edited = await call(
+            "edit_chat_message",
+            "chat_message",
+            "send_chat_message",
+            local_participant_handle=local,
+            edit_text="hello",
+            original_message=sent.chat_message,
+        )
+        received = (await queue.wait_for(is_chat)).room_event.chat_message
+        assert (received.message.id, received.message.message) == (sent.chat_message.id, "hello")
+        assert received.message == edited.chat_message
+    finally:
+        FfiClient.instance.queue.unsubscribe(queue)
+
+
+def is_chat(event) -> bool:
+    return event.room_event.WhichOneof("message") == "chat_message"
 
 
 def test_a_forked_child_calls_in_vain_and_ends(server):

@@ -6,13 +6,13 @@ import json
 import os
 import sys
 
-from .official import OfficialPeer
+from .conversation import Talker
 from .peer import Encryption, Refused, RemoteTrack, Stream
 
 
 class Program:
     def __init__(self) -> None:
-        self.peer = OfficialPeer()
+        self.peer = Talker()
         self.streams: list[Stream] = []
         self.tracks: dict[str, RemoteTrack] = {}
 
