@@ -1,10 +1,12 @@
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
-/// What happens to a datagram on its way.
+use crate::link::{Arrival, Channel};
+use crate::{LinkConfig, LinkStats};
+
+/// What happens to a datagram on its way: the part of [`LinkConfig`] that most tests need.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Conditions {
     /// Probability of being lost, 0 to 1.
@@ -22,7 +24,7 @@ pub struct Conditions {
 pub struct NetworkStats {
     /// Given to the network.
     pub sent: u64,
-    /// Never delivered.
+    /// Never delivered, at random, in an outage or for want of room in a queue.
     pub lost: u64,
     /// Second copies that were made.
     pub duplicated: u64,
@@ -52,58 +54,86 @@ pub struct Delivery<A, D> {
 #[derive(Debug)]
 pub struct Network<A, D> {
     rng: Rng,
-    conditions: Conditions,
-    links: BTreeMap<(A, A), Conditions>,
-    flying: BinaryHeap<Flying<A, D>>,
+    config: LinkConfig,
+    links: BTreeMap<(A, A), OneWay>,
+    flying: BinaryHeap<Arrival<Flying<A, D>>>,
     serial: u64,
-    newest: BTreeMap<(A, A), u64>,
     stats: NetworkStats,
+}
+
+#[derive(Debug)]
+struct OneWay {
+    channel: Channel,
+    /// Follows the network's own conditions.
+    is_common: bool,
+    newest: u64,
+}
+
+#[derive(Debug)]
+struct Flying<A, D> {
+    from: A,
+    to: A,
+    datagram: D,
 }
 
 impl<A: Copy + Ord, D: Clone> Network<A, D> {
     /// A network with the same conditions everywhere.
-    pub fn new(seed: u64, conditions: Conditions) -> Self {
+    pub fn new(seed: u64, config: impl Into<LinkConfig>) -> Self {
         Self {
             rng: Rng::with_seed(seed),
-            conditions,
+            config: config.into(),
             links: BTreeMap::new(),
             flying: BinaryHeap::new(),
             serial: 0,
-            newest: BTreeMap::new(),
             stats: NetworkStats::default(),
         }
     }
 
-    /// Changes the conditions from one endpoint to another, for what is sent from now on.
-    pub fn set_link(&mut self, from: A, to: A, conditions: Conditions) {
-        self.links.insert((from, to), conditions);
+    /// Changes the conditions from one endpoint to another, for what is sent from now on. A link exists, as far as outages count,
+    /// from the first datagram on it.
+    pub fn set_link(&mut self, from: A, to: A, config: impl Into<LinkConfig>) {
+        let config = config.into();
+        let new = || OneWay { channel: Channel::new(LinkConfig::default()), is_common: false, newest: 0 };
+        let link = self.links.entry((from, to)).or_insert_with(new);
+        link.is_common = false;
+        link.channel.set_config(config);
     }
 
     /// Changes the conditions of every link that has none of its own.
-    pub fn set_conditions(&mut self, conditions: Conditions) {
-        self.conditions = conditions;
+    pub fn set_conditions(&mut self, config: impl Into<LinkConfig>) {
+        self.config = config.into();
+        for link in self.links.values_mut().filter(|link| link.is_common) {
+            link.channel.set_config(self.config.clone());
+        }
     }
 
-    /// Puts a datagram on its way.
+    /// Puts a datagram on its way that occupies no link for any time.
     pub fn send(&mut self, now: Instant, from: A, to: A, datagram: D) {
-        let conditions = *self.links.get(&(from, to)).unwrap_or(&self.conditions);
+        self.send_sized(now, from, to, 0, datagram);
+    }
+
+    /// Puts a datagram on its way that occupies the link for `bytes`, headers of IP and UDP included.
+    pub fn send_sized(&mut self, now: Instant, from: A, to: A, bytes: usize, datagram: D) {
+        let config = &self.config;
+        let link = self.links.entry((from, to)).or_insert_with(|| OneWay {
+            channel: Channel::new(config.clone()),
+            is_common: true,
+            newest: 0,
+        });
+        let before = link.channel.stats;
+        let arrivals = link.channel.carry(now, bytes, &mut self.rng);
         self.stats.sent += 1;
-        // Both are drawn for every datagram, so that a change of one probability leaves the other draws alone.
-        let (lost, twice) = (self.rng.f64() < conditions.loss, self.rng.f64() < conditions.duplicate);
-        if lost {
-            self.stats.lost += 1;
-            return;
+        self.stats.count(before, link.channel.stats);
+        for at in arrivals.into_iter().flatten() {
+            let datagram = Flying { from, to, datagram: datagram.clone() };
+            self.flying.push(Arrival { at, serial: self.serial, datagram });
+            self.serial += 1;
         }
-        if twice {
-            self.stats.duplicated += 1;
-            self.fly(now, from, to, datagram.clone(), conditions);
-        }
-        self.fly(now, from, to, datagram, conditions);
     }
 
     /// When the next datagram arrives.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.flying.peek().map(|flying| flying.delivery.at)
+        self.flying.peek().map(|arrival| arrival.at)
     }
 
     /// The next datagram that has arrived by `now`.
@@ -111,14 +141,13 @@ impl<A: Copy + Ord, D: Clone> Network<A, D> {
         if self.poll_timeout()? > now {
             return None;
         }
-        let Flying { delivery, serial } = self.flying.pop()?;
-        let newest = self.newest.entry((delivery.from, delivery.to)).or_default();
-        if serial < *newest {
-            self.stats.overtaken += 1;
+        let Arrival { at, serial, datagram: Flying { from, to, datagram } } = self.flying.pop()?;
+        if let Some(link) = self.links.get_mut(&(from, to)) {
+            self.stats.overtaken += u64::from(serial < link.newest);
+            link.newest = serial.max(link.newest);
         }
-        *newest = serial.max(*newest);
         self.stats.delivered += 1;
-        Some(delivery)
+        Some(Delivery { from, to, at, datagram })
     }
 
     /// What happened so far.
@@ -126,45 +155,23 @@ impl<A: Copy + Ord, D: Clone> Network<A, D> {
         self.stats
     }
 
+    /// What happened so far from one endpoint to another.
+    pub fn link_stats(&self, from: A, to: A) -> LinkStats {
+        self.links.get(&(from, to)).map(|link| link.channel.stats).unwrap_or_default()
+    }
+
     /// Datagrams on their way.
     pub fn in_flight(&self) -> usize {
         self.flying.len()
     }
+}
 
-    fn fly(&mut self, now: Instant, from: A, to: A, datagram: D, conditions: Conditions) {
-        let jitter = conditions.jitter.mul_f64(self.rng.f64());
-        let at = now + conditions.delay + jitter;
-        self.flying.push(Flying { delivery: Delivery { from, to, at, datagram }, serial: self.serial });
-        self.serial += 1;
+impl NetworkStats {
+    fn count(&mut self, before: LinkStats, after: LinkStats) {
+        self.lost += (after.lost - before.lost) + (after.overflowed - before.overflowed);
+        self.duplicated += after.duplicated - before.duplicated;
     }
 }
-
-#[derive(Debug)]
-struct Flying<A, D> {
-    delivery: Delivery<A, D>,
-    serial: u64,
-}
-
-impl<A, D> Ord for Flying<A, D> {
-    /// The heap hands out its greatest: the earliest, then the one sent first.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.delivery.at, other.serial).cmp(&(self.delivery.at, self.serial))
-    }
-}
-
-impl<A, D> PartialOrd for Flying<A, D> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<A, D> PartialEq for Flying<A, D> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl<A, D> Eq for Flying<A, D> {}
 
 #[cfg(test)]
 mod tests {
