@@ -65,6 +65,8 @@ PublishResult LocalParticipant::publishDataTrack(const DataTrackPublishOptions& 
   below.name = internal::borrow(options.name);
   if (options.schema) below.schema = internal::below(*options.schema);
   if (options.frame_encoding) below.frame_encoding = internal::below(*options.frame_encoding);
+  below.priority = static_cast<std::int32_t>(options.priority);
+  below.repair = static_cast<std::int32_t>(options.repair);
   tramline_local_track* track = nullptr;
   const tramline_status status = tramline_room_publish(room.get(), &below, &track);
   if (status != TRAMLINE_OK) return PublishResult::failure(internal::publishError(status));

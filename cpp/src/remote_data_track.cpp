@@ -43,6 +43,8 @@ SubscribeResult RemoteDataTrack::subscribe(const DataTrackStream::Options& optio
   below.buffer_size = std::max<std::uint32_t>(options.buffer_size.value_or(kBufferedFrames), 1);
   // A reader of LiveKit's finds its frames however late it comes; the count bounds them.
   below.max_age_ms = -1;
+  // And finds them in the order of publishing.
+  below.late_frames = TRAMLINE_LATE_FRAMES_DROP;
   tramline_stream* stream = nullptr;
   const tramline_status status = tramline_remote_track_subscribe(track_.get(), &below, &stream);
   if (status != TRAMLINE_OK) return SubscribeResult::failure(internal::subscribeError(status));

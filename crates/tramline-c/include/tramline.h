@@ -358,6 +358,8 @@ enum tramline_drop_reason
     TRAMLINE_DROP_TRANSPORT = 16,
     /// The reader asked for the newest frame only, and this was an older one.
     TRAMLINE_DROP_SUPERSEDED = 17,
+    /// The frame came after a newer one, and the reader wants order.
+    TRAMLINE_DROP_LATE = 18,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -421,6 +423,25 @@ typedef int32_t tramline_key_derivation;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+/// What a stream does with frames that come after newer ones, because they were lost on the way and sent again.
+enum tramline_late_frames
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /// Hands them out like the others; their `number` tells where they belong.
+    TRAMLINE_LATE_FRAMES_DELIVER = 0,
+    /// Drops and counts them: the numbers of what is read only ever rise.
+    TRAMLINE_LATE_FRAMES_DROP = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tramline_late_frames tramline_late_frames;
+#else
+typedef int32_t tramline_late_frames;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
 /// What a push does when the track's queue is full.
 enum tramline_on_full
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -437,6 +458,51 @@ enum tramline_on_full
 typedef enum tramline_on_full tramline_on_full;
 #else
 typedef int32_t tramline_on_full;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/// Which of a participant's tracks go first when the link has not room for all of them. It orders what the participant sends; the server is
+/// not told, and lets tracks that send less than their share go before those that have a backlog.
+enum tramline_priority
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /// Only what the others leave: logs, maps, thumbnails.
+    TRAMLINE_PRIORITY_BACKGROUND = -1,
+    /// Shares with the others of its kind.
+    TRAMLINE_PRIORITY_NORMAL = 0,
+    /// Before the normal ones: state that others act on.
+    TRAMLINE_PRIORITY_HIGH = 1,
+    /// Before everything: commands, emergency stops. Keep it small, since nothing else is sent while it has anything to send.
+    TRAMLINE_PRIORITY_CRITICAL = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tramline_priority tramline_priority;
+#else
+typedef int32_t tramline_priority;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/// What is done about losses on the way to the server.
+enum tramline_repair
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /// Spares of small frames ride ahead of the next ones; lost packets of larger frames are sent again in time.
+    TRAMLINE_REPAIR_AUTO = 0,
+    /// Nothing: a packet that is lost is gone.
+    TRAMLINE_REPAIR_OFF = 1,
+    /// Small frames are sent again as well; they may arrive after newer ones, see `tramline_late_frames`.
+    TRAMLINE_REPAIR_ALWAYS = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tramline_repair tramline_repair;
+#else
+typedef int32_t tramline_repair;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -728,6 +794,10 @@ typedef struct tramline_publish_options {
     struct tramline_encoding frame_encoding;
     /// The schema of the frames; readers are told. By default none. See `tramline_room_define_schema`.
     struct tramline_schema_id schema;
+    /// One of `tramline_priority`; by default normal.
+    int32_t priority;
+    /// One of `tramline_repair`; by default automatic.
+    int32_t repair;
 } tramline_publish_options;
 
 /// One frame of a data track.
@@ -805,6 +875,8 @@ typedef struct tramline_subscribe_options {
     /// How long the track may be silent, in milliseconds: when no frame came for that long, a read returns `TRAMLINE_DEADLINE_MISSED`, once for
     /// each silence. Default 0, never.
     uint64_t deadline_ms;
+    /// One of `tramline_late_frames`; by default they are handed out.
+    int32_t late_frames;
 } tramline_subscribe_options;
 
 /// How the packets of a track become frames again, for all its streams.

@@ -2,7 +2,7 @@
 
 use std::{mem::size_of, ptr, time::Duration};
 
-use sdk::{DataTrackOptions, LocalDataTrack, OnFull, block_on};
+use sdk::{DataTrackOptions, LocalDataTrack, OnFull, Priority, Repair, block_on};
 
 use crate::{
     error::{Failure, guard, guard_or},
@@ -31,6 +31,33 @@ pub enum tramline_on_full {
     TRAMLINE_ON_FULL_REFUSE = 1,
 }
 
+/// Which of a participant's tracks go first when the link has not room for all of them. It orders what the participant sends; the server is
+/// not told, and lets tracks that send less than their share go before those that have a backlog.
+#[repr(i32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum tramline_priority {
+    /// Only what the others leave: logs, maps, thumbnails.
+    TRAMLINE_PRIORITY_BACKGROUND = -1,
+    /// Shares with the others of its kind.
+    TRAMLINE_PRIORITY_NORMAL = 0,
+    /// Before the normal ones: state that others act on.
+    TRAMLINE_PRIORITY_HIGH = 1,
+    /// Before everything: commands, emergency stops. Keep it small, since nothing else is sent while it has anything to send.
+    TRAMLINE_PRIORITY_CRITICAL = 2,
+}
+
+/// What is done about losses on the way to the server.
+#[repr(i32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum tramline_repair {
+    /// Spares of small frames ride ahead of the next ones; lost packets of larger frames are sent again in time.
+    TRAMLINE_REPAIR_AUTO = 0,
+    /// Nothing: a packet that is lost is gone.
+    TRAMLINE_REPAIR_OFF = 1,
+    /// Small frames are sent again as well; they may arrive after newer ones, see `tramline_late_frames`.
+    TRAMLINE_REPAIR_ALWAYS = 2,
+}
+
 /// What to publish, and how. Take `tramline_publish_options_defaults` and set at least `name`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +79,10 @@ pub struct tramline_publish_options {
     pub frame_encoding: tramline_encoding,
     /// The schema of the frames; readers are told. By default none. See `tramline_room_define_schema`.
     pub schema: tramline_schema_id,
+    /// One of `tramline_priority`; by default normal.
+    pub priority: i32,
+    /// One of `tramline_repair`; by default automatic.
+    pub repair: i32,
 }
 
 // SAFETY: integers and a pointer, `struct_size` first.
@@ -68,6 +99,8 @@ unsafe impl Extensible for tramline_publish_options {
             on_full: tramline_on_full::TRAMLINE_ON_FULL_EVICT_OLDEST as i32,
             frame_encoding: tramline_encoding::NONE,
             schema: tramline_schema_id::NONE,
+            priority: tramline_priority::TRAMLINE_PRIORITY_NORMAL as i32,
+            repair: tramline_repair::TRAMLINE_REPAIR_AUTO as i32,
         }
     }
 }
@@ -96,7 +129,10 @@ impl tramline_publish_options {
                 )));
             }
         };
-        options = options.with_on_full(on_full);
+        options = options
+            .with_on_full(on_full)
+            .with_priority(priority(self.priority)?)
+            .with_repair(repair(self.repair)?);
         // SAFETY: the same rule.
         let (frame_encoding, schema) = unsafe { (self.frame_encoding.to_frames()?, self.schema.to_sdk()?) };
         if let Some(frame_encoding) = frame_encoding {
@@ -106,6 +142,36 @@ impl tramline_publish_options {
             options = options.with_schema(schema);
         }
         Ok(options)
+    }
+}
+
+fn priority(number: i32) -> Result<Priority, Failure> {
+    use tramline_priority::*;
+    const BACKGROUND: i32 = TRAMLINE_PRIORITY_BACKGROUND as i32;
+    const NORMAL: i32 = TRAMLINE_PRIORITY_NORMAL as i32;
+    const HIGH: i32 = TRAMLINE_PRIORITY_HIGH as i32;
+    const CRITICAL: i32 = TRAMLINE_PRIORITY_CRITICAL as i32;
+    match number {
+        BACKGROUND => Ok(Priority::Background),
+        NORMAL => Ok(Priority::Normal),
+        HIGH => Ok(Priority::High),
+        CRITICAL => Ok(Priority::Critical),
+        other => {
+            Err(Failure::invalid(format!("options.priority is {other}; expected one of tramline_priority")))
+        }
+    }
+}
+
+fn repair(number: i32) -> Result<Repair, Failure> {
+    use tramline_repair::*;
+    const AUTO: i32 = TRAMLINE_REPAIR_AUTO as i32;
+    const OFF: i32 = TRAMLINE_REPAIR_OFF as i32;
+    const ALWAYS: i32 = TRAMLINE_REPAIR_ALWAYS as i32;
+    match number {
+        AUTO => Ok(Repair::Auto),
+        OFF => Ok(Repair::Off),
+        ALWAYS => Ok(Repair::Always),
+        other => Err(Failure::invalid(format!("options.repair is {other}; expected one of tramline_repair"))),
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::{mem::size_of, ptr, time::Duration};
 
-use sdk::{DataTrackSubscribeOptions, RemoteDataTrack, RemoteDataTrackPipelineOptions};
+use sdk::{DataTrackSubscribeOptions, LateFrames, RemoteDataTrack, RemoteDataTrackPipelineOptions};
 
 use crate::{
-    error::{guard, guard_or},
+    error::{Failure, guard, guard_or},
     handle::{self, Out, Owned, handle},
     local_track::{max_age, tramline_track_info},
     stats::tramline_remote_track_stats,
@@ -18,6 +18,16 @@ use crate::{
 /// A data track of another participant. Holding it costs nothing until it is subscribed to.
 pub struct tramline_remote_track(Owned<RemoteDataTrack>);
 handle!(tramline_remote_track holds RemoteDataTrack);
+
+/// What a stream does with frames that come after newer ones, because they were lost on the way and sent again.
+#[repr(i32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum tramline_late_frames {
+    /// Hands them out like the others; their `number` tells where they belong.
+    TRAMLINE_LATE_FRAMES_DELIVER = 0,
+    /// Drops and counts them: the numbers of what is read only ever rise.
+    TRAMLINE_LATE_FRAMES_DROP = 1,
+}
 
 /// What a stream holds for its reader. Age is the bound that matters: what was not read within it is not live any more.
 #[repr(C)]
@@ -34,6 +44,8 @@ pub struct tramline_subscribe_options {
     /// How long the track may be silent, in milliseconds: when no frame came for that long, a read returns `TRAMLINE_DEADLINE_MISSED`, once for
     /// each silence. Default 0, never.
     pub deadline_ms: u64,
+    /// One of `tramline_late_frames`; by default they are handed out.
+    pub late_frames: i32,
 }
 
 // SAFETY: integers, `struct_size` first.
@@ -41,12 +53,19 @@ unsafe impl Extensible for tramline_subscribe_options {
     const FIRST_SIZE: usize = size_of::<Self>();
 
     fn defaults() -> Self {
-        Self { struct_size: size_of::<Self>(), buffer_size: 0, max_bytes: 0, max_age_ms: 100, deadline_ms: 0 }
+        Self {
+            struct_size: size_of::<Self>(),
+            buffer_size: 0,
+            max_bytes: 0,
+            max_age_ms: 100,
+            deadline_ms: 0,
+            late_frames: tramline_late_frames::TRAMLINE_LATE_FRAMES_DELIVER as i32,
+        }
     }
 }
 
 impl tramline_subscribe_options {
-    fn to_sdk(self) -> DataTrackSubscribeOptions {
+    fn to_sdk(self) -> Result<DataTrackSubscribeOptions, Failure> {
         let mut options = DataTrackSubscribeOptions::new().with_max_age(max_age(self.max_age_ms));
         if self.buffer_size > 0 {
             options = options.with_buffer_size(self.buffer_size);
@@ -57,7 +76,18 @@ impl tramline_subscribe_options {
         if self.deadline_ms > 0 {
             options = options.with_deadline(Duration::from_millis(self.deadline_ms));
         }
-        options
+        const DELIVER: i32 = tramline_late_frames::TRAMLINE_LATE_FRAMES_DELIVER as i32;
+        const DROP: i32 = tramline_late_frames::TRAMLINE_LATE_FRAMES_DROP as i32;
+        let late_frames = match self.late_frames {
+            DELIVER => LateFrames::Deliver,
+            DROP => LateFrames::Drop,
+            other => {
+                return Err(Failure::invalid(format!(
+                    "options.late_frames is {other}; expected one of tramline_late_frames"
+                )));
+            }
+        };
+        Ok(options.with_late_frames(late_frames))
     }
 }
 
@@ -193,7 +223,7 @@ pub unsafe extern "C" fn tramline_remote_track_subscribe(
                 structs::read(options, "options")?,
             )
         };
-        out.set(handle::new(Subscription::start(RemoteDataTrack::clone(track), options.to_sdk())));
+        out.set(handle::new(Subscription::start(RemoteDataTrack::clone(track), options.to_sdk()?)));
         Ok(())
     })
 }

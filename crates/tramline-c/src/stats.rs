@@ -46,6 +46,8 @@ pub enum tramline_drop_reason {
     TRAMLINE_DROP_TRANSPORT = 16,
     /// The reader asked for the newest frame only, and this was an older one.
     TRAMLINE_DROP_SUPERSEDED = 17,
+    /// The frame came after a newer one, and the reader wants order.
+    TRAMLINE_DROP_LATE = 18,
 }
 
 /// Drops by reason. Fixed for good, with room for reasons to come.
@@ -72,6 +74,7 @@ pub(crate) fn number(reason: DropReason) -> tramline_drop_reason {
         "track_ended" => TRAMLINE_DROP_TRACK_ENDED,
         "transport" => TRAMLINE_DROP_TRANSPORT,
         "superseded" => TRAMLINE_DROP_SUPERSEDED,
+        "late" => TRAMLINE_DROP_LATE,
         _ => TRAMLINE_DROP_OTHER,
     }
 }

@@ -3,8 +3,9 @@
 use std::time::Instant;
 
 use crate::frame::Frame;
-use crate::outbox::{QueueAccess, SlotKey, Slots};
+use crate::outbox::{QueueAccess, SlotKey};
 use crate::queue::{LiveQueue, QueueConfig};
+use crate::slots::Slots;
 use crate::stats::{Counters, DropReason};
 
 /// Frames that a stream holds for its reader unless told otherwise, as LiveKit's clients do.
@@ -19,14 +20,33 @@ pub fn stream_queue_config() -> QueueConfig {
     )
 }
 
+/// What a stream does with frames that come after newer ones of their track, because they were lost and sent again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LateFrames {
+    /// Hands them out like the others; their numbers tell their place.
+    #[default]
+    Deliver,
+    /// Drops and counts them: the numbers of what is read only ever rise.
+    Drop,
+}
+
 /// Hands every frame of one track to every stream that reads it.
 ///
 /// Each stream has its own [`LiveQueue`]: one that reads too slowly loses its own oldest frames and nobody
 /// else's. Payloads are shared, not copied. `Q` is how a queue is reached, see [`QueueAccess`].
 #[derive(Debug)]
 pub struct Fanout<Q = LiveQueue<Frame>> {
-    streams: Slots<Q>,
+    streams: Slots<Stream<Q>>,
     counters: Counters,
+}
+
+#[derive(Debug)]
+struct Stream<Q> {
+    queue: Q,
+    late_frames: LateFrames,
+    /// The highest number so far.
+    newest: Option<u16>,
 }
 
 impl<Q: QueueAccess<Frame>> Fanout<Q> {
@@ -35,24 +55,29 @@ impl<Q: QueueAccess<Frame>> Fanout<Q> {
         Self { streams: Slots::new(), counters: Counters::default() }
     }
 
-    /// Adds a stream; it sees the frames from now on.
+    /// Adds a stream that takes late frames; it sees the frames from now on.
     pub fn add(&mut self, queue: Q) -> SlotKey {
-        self.streams.insert(queue)
+        self.add_with(queue, LateFrames::default())
+    }
+
+    /// Adds a stream; it sees the frames from now on.
+    pub fn add_with(&mut self, queue: Q, late_frames: LateFrames) -> SlotKey {
+        self.streams.insert(Stream { queue, late_frames, newest: None })
     }
 
     /// Removes a stream; its queue comes back with what was not read.
     pub fn remove(&mut self, key: SlotKey) -> Option<Q> {
-        self.streams.remove(key)
+        self.streams.remove(key).map(|stream| stream.queue)
     }
 
     /// The queue of a stream.
     pub fn queue_mut(&mut self, key: SlotKey) -> Option<&mut Q> {
-        self.streams.at_mut(key)
+        self.streams.at_mut(key).map(|stream| &mut stream.queue)
     }
 
     /// The streams, in no order.
     pub fn queues_mut(&mut self) -> impl Iterator<Item = (SlotKey, &mut Q)> {
-        self.streams.iter_mut()
+        self.streams.iter_mut().map(|(key, stream)| (key, &mut stream.queue))
     }
 
     /// Streams that read this track.
@@ -71,8 +96,15 @@ impl<Q: QueueAccess<Frame>> Fanout<Q> {
         self.counters.bytes += frame.payload.len() as u64;
         let mut left = self.streams.len();
         let mut frame = Some(frame);
-        for (key, queue) in self.streams.iter_mut() {
+        for (key, stream) in self.streams.iter_mut() {
             left -= 1;
+            let Some(number) = frame.as_ref().map(|frame| frame.number) else { return };
+            let is_late = stream.is_late(number);
+            let Stream { queue, .. } = stream;
+            if is_late {
+                queue.access(|queue| queue.refuse(DropReason::Late));
+                continue;
+            }
             // The last stream has the frame itself: with one reader nothing is shared.
             let Some(mine) = (if left == 0 { frame.take() } else { frame.clone() }) else { return };
             if queue.access(|queue| queue.push_frame(now, [mine])) {
@@ -84,6 +116,18 @@ impl<Q: QueueAccess<Frame>> Fanout<Q> {
     /// Frames handed out, and those that came while nobody read. What each stream lost is in its own queue.
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+}
+
+impl<Q> Stream<Q> {
+    /// Whether the frame comes too late for this stream. Numbers wrap; a step back by more than half of them is one forward.
+    fn is_late(&mut self, number: u16) -> bool {
+        let is_newer =
+            self.newest.is_none_or(|newest| (1..=u16::MAX / 2).contains(&number.wrapping_sub(newest)));
+        if is_newer {
+            self.newest = Some(number);
+        }
+        !is_newer && self.late_frames == LateFrames::Drop
     }
 }
 
@@ -113,6 +157,22 @@ mod tests {
         let lost = |queue: &mut LiveQueue<Frame>| queue.counters().dropped.count(DropReason::QueueFull);
         assert_eq!(fanout.queue_mut(slow).map(lost), Some(24));
         assert_eq!(fanout.queue_mut(fast).map(lost), Some(0));
+    }
+
+    #[test]
+    fn late_frames_are_handed_out_or_dropped_and_counted_as_each_stream_likes() {
+        let (clock, mut fanout) = (VirtualClock::new(), Fanout::new());
+        let [all, in_order] =
+            [LateFrames::Deliver, LateFrames::Drop].map(|late| fanout.add_with(queue(64), late));
+        for number in [65_533u16, 65_535, 65_534, 1, 0, 2] {
+            let mut frame = Frame::new(vec![number as u8]);
+            frame.number = number;
+            fanout.handle_frame(clock.now(), frame, |_, _| {});
+        }
+        assert_eq!(read(&mut fanout, all, &clock), [253, 255, 254, 1, 0, 2]);
+        assert_eq!(read(&mut fanout, in_order, &clock), [253, 255, 1, 2]);
+        let late = |queue: &mut LiveQueue<Frame>| queue.counters().dropped.count(DropReason::Late);
+        assert_eq!([all, in_order].map(|key| fanout.queue_mut(key).map(late)), [Some(0), Some(2)]);
     }
 
     #[test]

@@ -32,6 +32,12 @@ impl ForwardingTable {
         self.routes.get(&(publisher, handle)).map(Vec::as_slice)
     }
 
+    /// The routes of all tracks of `publisher`, in no order.
+    #[expect(clippy::disallowed_methods, reason = "the caller is told that there is no order")]
+    pub fn routes_of(&self, publisher: PeerKey) -> impl Iterator<Item = &Route> {
+        self.routes.iter().filter(move |((key, _), _)| *key == publisher).flat_map(|(_, routes)| routes)
+    }
+
     /// How many routes there are, over all tracks.
     #[expect(clippy::disallowed_methods, reason = "a sum is the same in any order")]
     pub fn len(&self) -> usize {

@@ -1,4 +1,10 @@
 //! What waits for one peer: a live queue per track, and whose turn it is.
+//!
+//! Tracks have one of four priorities; while a higher one has anything to send, a lower one waits. Within a priority the
+//! tracks share by bytes (deficit round robin), packet by packet, so that a large frame never stands in the way of a
+//! small one. A track that sends less than its share is served at once: it begins before those that have a backlog
+//! (as in FQ-CoDel, RFC 8290 section 4.2). That is also how a server, which is told no priorities, gets a small track past a
+//! bulk one: by what they do.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -6,6 +12,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::queue::LiveQueue;
+pub use crate::slots::SlotKey;
+use crate::slots::Slots;
 
 /// How a queue is reached: directly, or behind a lock that the owner of this type knows.
 ///
@@ -22,22 +30,35 @@ impl<T> QueueAccess<T> for LiveQueue<T> {
     }
 }
 
-/// Names a queue of an [`Outbox`] or a stream of a [`Fanout`](crate::fanout::Fanout); never names a later one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SlotKey {
-    index: u32,
-    generation: u32,
+/// Which tracks go first when there is not room for all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Priority {
+    /// Only what the others leave: logs, maps, thumbnails.
+    Background,
+    /// Shares with the others of its kind.
+    #[default]
+    Normal,
+    /// Before the normal ones: state that others act on.
+    High,
+    /// Before everything: commands, emergency stops. Keep it small, since nothing else is sent while it has anything to send.
+    Critical,
+}
+
+impl Priority {
+    /// All, the lowest first.
+    pub const ALL: [Self; 4] = [Self::Background, Self::Normal, Self::High, Self::Critical];
 }
 
 /// The queues of the tracks that go to one peer, served a packet each in turn.
 ///
 /// After anything was pushed into a queue that was empty, call [`mark_ready`](Self::mark_ready) with its key (the
-/// `push_*` methods here do it). While the transport has room, call [`next`](Self::next). A track that has nothing
-/// to send costs nothing, however many there are.
+/// `push_*` methods here do it). While the transport has room, call [`next`](Self::next) until there is nothing. A track
+/// that has nothing to send costs nothing, however many there are.
 #[derive(Debug)]
 pub struct Outbox<Q = LiveQueue<Bytes>> {
     slots: Slots<Track<Q>>,
-    ready: VecDeque<SlotKey>,
+    classes: [Class; Priority::ALL.len()],
     /// No ready queue has anything too old before this; it may be early, never late.
     expiry: Option<Instant>,
 }
@@ -45,26 +66,41 @@ pub struct Outbox<Q = LiveQueue<Bytes>> {
 #[derive(Debug)]
 struct Track<Q> {
     queue: Q,
-    ready: bool,
+    priority: Priority,
+    /// Whether its key is in one of its class's lists.
+    is_listed: bool,
+    /// Bytes that it may send before it is the next one's turn; below zero after a packet that was longer than that.
+    credit: i64,
 }
 
-/// Expiry looks at every ready queue, so it is not done more often than this.
-const EXPIRY_GRANULARITY: Duration = Duration::from_millis(1);
+/// The tracks of one priority that may have something to send.
+#[derive(Debug, Default)]
+struct Class {
+    /// Tracks that had nothing to send for a whole round. They come first, for as long as their first credit lasts.
+    fresh: VecDeque<SlotKey>,
+    /// The others. One that runs empty keeps its place until it is reached again.
+    turns: VecDeque<SlotKey>,
+}
 
 impl<Q: QueueAccess<Bytes>> Outbox<Q> {
     /// An outbox without tracks.
     pub fn new() -> Self {
-        Self { slots: Slots::new(), ready: VecDeque::new(), expiry: None }
+        Self { slots: Slots::new(), classes: Default::default(), expiry: None }
+    }
+
+    /// Adds a track of normal priority.
+    pub fn add(&mut self, queue: Q) -> SlotKey {
+        self.add_with(queue, Priority::default())
     }
 
     /// Adds a track.
-    pub fn add(&mut self, queue: Q) -> SlotKey {
-        self.slots.insert(Track { queue, ready: false })
+    pub fn add_with(&mut self, queue: Q, priority: Priority) -> SlotKey {
+        self.slots.insert(Track { queue, priority, is_listed: false, credit: 0 })
     }
 
     /// Removes a track; its queue comes back with what still waits.
     pub fn remove(&mut self, key: SlotKey) -> Option<Q> {
-        // A key left in `ready` names nothing any more and is skipped.
+        // A key left in a list names nothing any more and is skipped.
         self.slots.remove(key).map(|track| track.queue)
     }
 
@@ -81,13 +117,15 @@ impl<Q: QueueAccess<Bytes>> Outbox<Q> {
     /// The queue `key` may have something to send.
     pub fn mark_ready(&mut self, key: SlotKey) {
         let Some(track) = self.slots.at_mut(key) else { return };
-        if track.ready {
+        let (is_empty, expiry) = track.queue.access(|queue| (queue.is_empty(), queue.poll_timeout()));
+        if is_empty {
             return;
         }
-        if let (false, expiry) = track.queue.access(|queue| (queue.is_empty(), queue.poll_timeout())) {
-            track.ready = true;
-            self.ready.push_back(key);
-            self.expiry = earliest(self.expiry, expiry);
+        self.expiry = earliest(self.expiry, expiry);
+        if !track.is_listed {
+            track.is_listed = true;
+            track.credit = QUANTUM;
+            self.classes[track.priority as usize].fresh.push_back(key);
         }
     }
 
@@ -117,24 +155,19 @@ impl<Q: QueueAccess<Bytes>> Outbox<Q> {
 
     /// The next packet, and the track that it is of.
     pub fn next(&mut self, now: Instant) -> Option<(SlotKey, Bytes)> {
-        while let Some(key) = self.ready.pop_front() {
-            let Some(track) = self.slots.at_mut(key) else { continue };
-            let (packet, more) = track.queue.access(|queue| (queue.pop(now), !queue.is_empty()));
-            track.ready = more;
-            if more {
-                self.ready.push_back(key);
-            }
-            if let Some(packet) = packet {
-                return Some((key, packet));
+        for class in self.classes.iter_mut().rev() {
+            let next = class.next(now, &mut self.slots);
+            if next.is_some() {
+                return next;
             }
         }
         self.expiry = None;
         None
     }
 
-    /// Whether no track has anything to send.
+    /// Whether no track has anything to send; certain after [`next`](Self::next) had nothing.
     pub fn is_empty(&self) -> bool {
-        self.ready.is_empty()
+        self.classes.iter().all(|class| class.fresh.is_empty() && class.turns.is_empty())
     }
 
     /// When to come back with [`handle_timeout`](Self::handle_timeout), if nothing is taken before.
@@ -148,17 +181,55 @@ impl<Q: QueueAccess<Bytes>> Outbox<Q> {
             return;
         }
         let mut next = None;
-        self.ready.retain(|key| {
-            let Some(track) = self.slots.at_mut(*key) else { return false };
-            let timeout = track.queue.access(|queue| {
-                queue.handle_timeout(now);
-                (!queue.is_empty()).then(|| queue.poll_timeout())
-            });
-            track.ready = timeout.is_some();
-            next = earliest(next, timeout.flatten());
-            track.ready
-        });
+        for Class { fresh, turns } in &mut self.classes {
+            for list in [fresh, turns] {
+                list.retain(|key| {
+                    let Some(track) = self.slots.at_mut(*key) else { return false };
+                    let timeout = track.queue.access(|queue| {
+                        queue.handle_timeout(now);
+                        (!queue.is_empty()).then(|| queue.poll_timeout())
+                    });
+                    track.is_listed = timeout.is_some();
+                    next = earliest(next, timeout.flatten());
+                    track.is_listed
+                });
+            }
+        }
         self.expiry = next.map(|next| next.max(now + EXPIRY_GRANULARITY));
+    }
+}
+
+impl Class {
+    fn next<Q: QueueAccess<Bytes>>(
+        &mut self,
+        now: Instant,
+        slots: &mut Slots<Track<Q>>,
+    ) -> Option<(SlotKey, Bytes)> {
+        loop {
+            let is_fresh = !self.fresh.is_empty();
+            let list = if is_fresh { &mut self.fresh } else { &mut self.turns };
+            let key = *list.front()?;
+            let Some(track) = slots.at_mut(key) else {
+                list.pop_front();
+                continue;
+            };
+            if track.credit <= 0 {
+                track.credit += QUANTUM;
+                list.pop_front();
+                self.turns.push_back(key);
+                continue;
+            }
+            if let Some(packet) = track.queue.access(|queue| queue.pop(now)) {
+                track.credit -= packet.len() as i64 + PACKET_COST;
+                return Some((key, packet));
+            }
+            list.pop_front();
+            // Out of turn, it has to wait for all the others once before it may be fresh again.
+            track.is_listed = is_fresh;
+            if is_fresh {
+                self.turns.push_back(key);
+            }
+        }
     }
 }
 
@@ -168,158 +239,18 @@ impl<Q: QueueAccess<Bytes>> Default for Outbox<Q> {
     }
 }
 
+/// Bytes that a track may send in a turn: about one datagram, the smallest piece in which a link can be shared.
+const QUANTUM: i64 = 1_500;
+
+/// What a packet takes besides its bytes: headers of SCTP, DTLS, UDP and IP. Many small ones are not cheaper than a large one.
+const PACKET_COST: i64 = 80;
+
+/// Expiry looks at every ready queue, so it is not done more often than this.
+const EXPIRY_GRANULARITY: Duration = Duration::from_millis(1);
+
 fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     a.into_iter().chain(b).min()
 }
 
-/// Values under keys that are never given out twice.
-#[derive(Debug)]
-pub(crate) struct Slots<V> {
-    places: Vec<(u32, Option<V>)>,
-    free: Vec<u32>,
-    len: usize,
-}
-
-impl<V> Slots<V> {
-    pub(crate) const fn new() -> Self {
-        Self { places: Vec::new(), free: Vec::new(), len: 0 }
-    }
-
-    pub(crate) fn insert(&mut self, value: V) -> SlotKey {
-        self.len += 1;
-        if let Some(index) = self.free.pop()
-            && let Some((generation, place)) = self.places.get_mut(index as usize)
-        {
-            *place = Some(value);
-            return SlotKey { index, generation: *generation };
-        }
-        self.places.push((0, Some(value)));
-        SlotKey { index: (self.places.len() - 1) as u32, generation: 0 }
-    }
-
-    pub(crate) fn remove(&mut self, key: SlotKey) -> Option<V> {
-        let (generation, place) = self.places.get_mut(key.index as usize)?;
-        if *generation != key.generation {
-            return None;
-        }
-        let value = place.take()?;
-        self.len -= 1;
-        // A place whose generations are used up stays empty: its old keys must name nothing.
-        if let Some(next) = generation.checked_add(1) {
-            *generation = next;
-            self.free.push(key.index);
-        }
-        Some(value)
-    }
-
-    pub(crate) fn at_mut(&mut self, key: SlotKey) -> Option<&mut V> {
-        let (generation, place) = self.places.get_mut(key.index as usize)?;
-        if *generation == key.generation { place.as_mut() } else { None }
-    }
-
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (SlotKey, &mut V)> {
-        self.places.iter_mut().enumerate().filter_map(|(index, (generation, place))| {
-            let key = SlotKey { index: index as u32, generation: *generation };
-            place.as_mut().map(|value| (key, value))
-        })
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::queue::QueueConfig;
-    use crate::stats::DropReason;
-    use std::sync::{Arc, Mutex};
-    use tramline_sim::VirtualClock;
-
-    #[test]
-    fn tracks_take_turns_by_packet() {
-        let (clock, mut outbox) = (VirtualClock::new(), Outbox::new());
-        let [big, small] = [queue(), queue()].map(|queue| outbox.add(queue));
-        outbox.push_frame(clock.now(), big, (0..4).map(|_| Bytes::from_static(b"big")));
-        outbox.push_frame(clock.now(), small, [Bytes::from_static(b"one")]);
-        outbox.push_frame(clock.now(), small, [Bytes::from_static(b"two")]);
-        let order: Vec<_> = std::iter::from_fn(|| outbox.next(clock.now())).map(|(key, _)| key).collect();
-        assert_eq!(order, [big, small, big, small, big, big]);
-        assert!(outbox.is_empty());
-    }
-
-    #[test]
-    fn a_frame_that_waits_for_its_next_part_does_not_block_the_other_tracks() {
-        let (clock, mut outbox) = (VirtualClock::new(), Outbox::new());
-        let [slow, other] = [queue(), queue()].map(|queue| outbox.add(queue));
-        outbox.push_part(clock.now(), slow, 0, true, false, Bytes::from_static(b"start"));
-        outbox.push_frame(clock.now(), other, [Bytes::from_static(b"whole")]);
-        assert_eq!(outbox.next(clock.now()).map(|(key, _)| key), Some(slow));
-        assert_eq!(outbox.next(clock.now()).map(|(key, _)| key), Some(other));
-        assert_eq!(outbox.next(clock.now()), None);
-        outbox.push_part(clock.now(), slow, 0, false, true, Bytes::from_static(b"final"));
-        assert_eq!(outbox.next(clock.now()), Some((slow, Bytes::from_static(b"final"))));
-    }
-
-    #[test]
-    fn a_removed_track_sends_nothing_and_its_key_names_no_later_one() {
-        let (clock, mut outbox) = (VirtualClock::new(), Outbox::new());
-        let gone = outbox.add(queue());
-        outbox.push_frame(clock.now(), gone, [Bytes::from_static(b"x")]);
-        let left = outbox.remove(gone).expect("was added");
-        assert_eq!(left.frames(), 1);
-        let new = outbox.add(queue());
-        assert_ne!(gone, new);
-        assert!(!outbox.push_frame(clock.now(), gone, [Bytes::from_static(b"x")]));
-        assert!(outbox.remove(gone).is_none() && outbox.queue_mut(gone).is_none());
-        assert_eq!(outbox.next(clock.now()), None);
-        outbox.push_frame(clock.now(), new, [Bytes::from_static(b"y")]);
-        assert_eq!(outbox.next(clock.now()), Some((new, Bytes::from_static(b"y"))));
-    }
-
-    #[test]
-    fn expiry_finds_the_old_frames_of_every_track() {
-        let (mut clock, mut outbox) = (VirtualClock::new(), Outbox::new());
-        let keys: Vec<_> = (0..256).map(|_| outbox.add(queue())).collect();
-        for key in &keys {
-            outbox.push_frame(clock.now(), *key, [Bytes::from_static(b"x")]);
-            clock.advance(Duration::from_millis(1));
-        }
-        let mut timeouts = 0;
-        while let Some(timeout) = outbox.poll_timeout() {
-            clock.advance_to(timeout);
-            outbox.handle_timeout(timeout);
-            timeouts += 1;
-        }
-        assert!((1..=256).contains(&timeouts), "{timeouts}");
-        assert!(outbox.is_empty());
-        let stale = |queue: &LiveQueue<Bytes>| queue.counters().dropped.count(DropReason::Stale);
-        assert_eq!(outbox.queues_mut().map(|(_, queue)| stale(queue)).sum::<u64>(), 256);
-    }
-
-    #[test]
-    fn queues_may_be_shared_with_those_who_push() {
-        struct Shared(Arc<Mutex<LiveQueue<Bytes>>>);
-        impl QueueAccess<Bytes> for Shared {
-            fn access<R>(&mut self, f: impl FnOnce(&mut LiveQueue<Bytes>) -> R) -> R {
-                f(&mut self.0.lock().expect("no holder panics"))
-            }
-        }
-        let clock = VirtualClock::new();
-        let shared = Arc::new(Mutex::new(queue()));
-        let mut outbox = Outbox::new();
-        let key = outbox.add(Shared(Arc::clone(&shared)));
-        outbox.mark_ready(key);
-        assert_eq!(outbox.next(clock.now()), None, "nothing was pushed");
-        shared.lock().expect("no holder panics").push_frame(clock.now(), [Bytes::from_static(b"x")]);
-        outbox.mark_ready(key);
-        outbox.mark_ready(key);
-        assert_eq!(outbox.next(clock.now()), Some((key, Bytes::from_static(b"x"))));
-        assert_eq!(outbox.next(clock.now()), None);
-    }
-
-    fn queue() -> LiveQueue<Bytes> {
-        LiveQueue::new(QueueConfig::default())
-    }
-}
+mod tests;

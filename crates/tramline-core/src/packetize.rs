@@ -36,7 +36,7 @@ impl Packetizer {
         self.handle
     }
 
-    /// How frames are cut, the same for all of them.
+    /// How [`packetize`](Self::packetize) cuts frames.
     pub fn layout(&self) -> PacketLayout {
         self.layout
     }
@@ -70,13 +70,9 @@ impl Packetizer {
     }
 
     /// Gives a prepared frame its numbers: the next one of this publication. `clock_90k` as in
-    /// [`packetize`](Self::packetize).
-    ///
-    /// # Panics
-    /// When the frame was prepared with the layout of a packetizer with another `max_packet_len`.
+    /// [`packetize`](Self::packetize). The frame keeps the layout that it was prepared with.
     pub fn number(&mut self, clock_90k: u32, frame: PreparedFrame) -> PacketizedFrame {
         let PreparedFrame { layout, extensions, mut buffer } = frame;
-        assert_eq!(layout, self.layout, "a frame is numbered by the packetizer whose layout prepared it");
         let mut header = Header {
             marker: Marker::Single,
             handle: self.handle,
@@ -116,6 +112,25 @@ impl PacketLayout {
     /// Packets of at most this many bytes with their headers; more than [`MAX_PACKET_LEN`] is that.
     pub fn new(max_packet_len: usize) -> Self {
         Self { max_packet_len: max_packet_len.min(MAX_PACKET_LEN) }
+    }
+
+    /// Packets that fill this many datagrams each, at least one, if frames need no longer ones.
+    ///
+    /// A packet is a message of SCTP, of which no other data comes in between: on a thin link it should be one
+    /// datagram, so that a small frame waits for one datagram of a large frame and not for fourteen. On a fast link
+    /// nobody feels that, and fewer packets cost less.
+    pub fn of_datagrams(datagrams: usize) -> Self {
+        Self::new(datagrams.max(1).saturating_mul(DATAGRAM_LEN))
+    }
+
+    /// This layout for frames with so long a payload; with packets of more datagrams when they would be too many.
+    #[must_use]
+    pub fn for_payload(self, payload_len: usize, extensions: &Extensions) -> Self {
+        if payload_len <= self.max_frame_len(extensions) {
+            return self;
+        }
+        let needed = payload_len.div_ceil(MAX_PACKETS_PER_FRAME) + header_len(extensions);
+        Self::new(needed.next_multiple_of(DATAGRAM_LEN))
     }
 
     /// The longest payload that fits in the 128 packets of a frame, in bytes. Of an encrypted frame that is the
@@ -190,6 +205,10 @@ impl PacketLayout {
         self.max_packet_len.saturating_sub(header_len(extensions))
     }
 }
+
+/// What a UDP payload of 1,200 bytes has room for within DTLS 1.2 (37 bytes) and SCTP (12, and 20 for a chunk of I-DATA), down
+/// to a multiple of 4.
+const DATAGRAM_LEN: usize = 1_128;
 
 fn header_len(extensions: &Extensions) -> usize {
     tramline_wire::MIN_HEADER_LEN + extensions.encoded_len()
@@ -324,6 +343,22 @@ mod tests {
         let numbers: Vec<_> =
             headers.iter().map(|header| (header.frame_number, header.sequence, header.timestamp)).collect();
         assert_eq!(numbers, [(0, u16::MAX, 1), (0, 0, 1)]);
+    }
+
+    #[test]
+    fn a_frame_of_too_many_packets_gets_larger_ones_and_fills_datagrams() {
+        let none = Extensions::default();
+        let small = PacketLayout::of_datagrams(1);
+        assert_eq!(small.for_payload(128 * 1_116, &none), small);
+        assert_eq!(small.for_payload(128 * 1_116 + 1, &none), PacketLayout::of_datagrams(2));
+        assert_eq!(small.for_payload(1 << 20, &none), PacketLayout::of_datagrams(8));
+        assert_eq!(small.for_payload(2_046_464, &none), PacketLayout::new(MAX_PACKET_LEN));
+        assert_eq!(PacketLayout::of_datagrams(0), small);
+        for len in [0, 1, 5_000, 200_000, 2_046_464] {
+            let layout = small.for_payload(len, &none);
+            let frame = layout.prepare(&vec![1; len], none).expect("fits");
+            assert!(packetizer(16_000).number(0, frame).len() <= MAX_PACKETS_PER_FRAME);
+        }
     }
 
     #[test]

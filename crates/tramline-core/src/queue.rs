@@ -265,6 +265,11 @@ impl<T: Part> LiveQueue<T> {
         while self.drop_oldest_waiting(reason) {}
     }
 
+    /// Counts a frame that was kept out for a reason of the caller's.
+    pub fn refuse(&mut self, reason: DropReason) {
+        self.counters.dropped.add(reason);
+    }
+
     /// Whether a frame of `bytes` bytes would cost another frame its place.
     pub fn would_overflow(&self, bytes: usize) -> bool {
         self.is_above(bytes, 1)

@@ -45,11 +45,13 @@ pub enum DropReason {
     Transport,
     /// The reader asked for the newest frame only, and this was an older one.
     Superseded,
+    /// The frame came after a newer one, and the reader wants order.
+    Late,
 }
 
 impl DropReason {
     /// Every reason, in the order in which counters list them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::QueueFull,
         Self::Stale,
         Self::Incomplete,
@@ -67,6 +69,7 @@ impl DropReason {
         Self::TrackEnded,
         Self::Transport,
         Self::Superseded,
+        Self::Late,
     ];
 
     /// The name used in logs and JSON, in snake case.
@@ -89,6 +92,7 @@ impl DropReason {
             Self::TrackEnded => "track_ended",
             Self::Transport => "transport",
             Self::Superseded => "superseded",
+            Self::Late => "late",
         }
     }
 }

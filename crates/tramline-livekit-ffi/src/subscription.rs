@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 use tramline::{
-    DataTrackFrame, DataTrackStream, DataTrackSubscribeError, DataTrackSubscribeOptions, RemoteDataTrack,
-    RemoteDataTrackPipelineOptions,
+    DataTrackFrame, DataTrackStream, DataTrackSubscribeError, DataTrackSubscribeOptions, LateFrames,
+    RemoteDataTrack, RemoteDataTrackPipelineOptions,
 };
 
 use crate::{
@@ -68,6 +68,8 @@ fn options(request: &proto::DataTrackSubscribeOptions) -> DataTrackSubscribeOpti
         .with_buffer_size(usize::try_from(frames).unwrap_or(usize::MAX))
         .with_max_bytes(BUFFERED_BYTES)
         .with_max_age(None)
+        // They were promised the order of publishing.
+        .with_late_frames(LateFrames::Drop)
 }
 
 pub(crate) fn read(

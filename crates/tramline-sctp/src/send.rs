@@ -300,9 +300,20 @@ impl Sender {
         self.tidy(now);
     }
 
-    /// Bytes that the layer above may hand in now, so that the window is filled and no queue builds up behind it.
+    /// Bytes that the layer above may hand in now, so that the window is filled and no queue builds up behind it, nor
+    /// behind the pacer: what waits here cannot be overtaken by what the layer above finds more urgent.
     pub(crate) fn room(&self) -> usize {
-        (self.controller.window() + 2 * self.fragment).saturating_sub(self.streams.total_buffered())
+        let buffered = self.streams.total_buffered();
+        let room = (self.controller.window() + 2 * self.fragment).saturating_sub(buffered);
+        match self.controller.pacing_rate() {
+            Some(rate) => {
+                let current = self.current.as_ref();
+                let waiting = self.streams.queued()
+                    + current.map_or(0, |current| current.message.payload.len() - current.offset);
+                room.min(pacer::until_next_tick(rate).saturating_sub(waiting))
+            }
+            None => room,
+        }
     }
 
     pub(crate) fn suggested_copies(&self) -> u8 {

@@ -26,6 +26,8 @@ pub struct ServerConfig {
     /// The addresses at which clients reach the UDP port, when they are others than this host's: behind NAT, or when
     /// some of the host's addresses are of no use.
     pub node_ips: Vec<IpAddr>,
+    /// The UDP port at which clients reach it, when it is another than the one listened on: behind a NAT or a relay.
+    pub node_udp_port: Option<u16>,
     /// Whose tokens are good.
     pub keys: Keys,
     /// What waits for a slow subscriber, per track.
@@ -73,6 +75,7 @@ impl ServerConfig {
             port: DEFAULT_PORT,
             udp_port: None,
             node_ips: Vec::new(),
+            node_udp_port: None,
             keys,
             queue: QueueConfig::default(),
             limits: Limits::default(),

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tracing::debug;
@@ -316,6 +316,13 @@ impl Peer {
     /// a short path that loses nothing, more where losses come in bursts.
     pub fn suggested_copies(&self) -> u8 {
         self.sctp.as_ref().map_or(0, Association::suggested_copies)
+    }
+
+    /// Bytes per second that the path takes at most, as far as is known; `None` before its round trip was measured.
+    pub fn send_rate(&self) -> Option<u64> {
+        let stats = self.sctp.as_ref()?.stats();
+        let round_trip = stats.round_trip?.max(Duration::from_micros(1));
+        Some((stats.window as f64 / round_trip.as_secs_f64()) as u64)
     }
 
     /// Longest message in bytes that the peer accepts; 0 before its description is known.

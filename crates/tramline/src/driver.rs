@@ -385,6 +385,7 @@ impl Driver {
     /// Moves packets into the transport, those of tracks and the others by turns, as many as it takes without making them wait
     /// there: what waits here can still be given up.
     fn feed(&mut self, now: Instant) {
+        self.publications.handle_rate(self.connections.send_rate());
         loop {
             let is_fed = self.packets.feed_next(now, &mut self.connections);
             if !self.publications.feed_next(now, &mut self.connections) && !is_fed {

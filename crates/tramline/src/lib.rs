@@ -66,8 +66,8 @@ pub use event::{RoomEvent, RoomEvents};
 pub use frame::DataTrackFrame;
 pub use local_track::LocalDataTrack;
 pub use options::{
-    DataTrackOptions, DataTrackSubscribeOptions, OnFull, RemoteDataTrackPipelineOptions, RoomOptions,
-    TlsOptions,
+    DataTrackOptions, DataTrackSubscribeOptions, LateFrames, OnFull, Priority,
+    RemoteDataTrackPipelineOptions, Repair, RoomOptions, TlsOptions,
 };
 pub use participant::{
     LocalParticipant, Participant, ParticipantIdentity, ParticipantKind, Permissions, RemoteParticipant,

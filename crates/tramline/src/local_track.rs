@@ -16,9 +16,11 @@ use tramline_core::{
     outbox::QueueAccess,
     packetize::{FrameTooLarge, PacketLayout, Packetizer, PreparedFrame},
     queue::LiveQueue,
+    repair::{self, Repair},
 };
 use tramline_net::clock::MediaClock;
-use tramline_wire::{Extensions, MAX_PACKET_LEN, TrackHandle};
+use tramline_transport::SendOptions;
+use tramline_wire::{Extensions, MAX_PACKET_LEN, Marker, TrackHandle};
 
 use crate::{
     error::{PushFrameError, PushFrameErrorReason},
@@ -230,8 +232,11 @@ pub(crate) struct LocalTrack {
     pub(crate) handle: TrackHandle,
     clock: MediaClock,
     on_full: OnFull,
+    repair: Repair,
+    /// See [`repair::lifetime`].
+    lifetime: Duration,
     max_queued_bytes: usize,
-    layout: PacketLayout,
+    packet_size: PacketSize,
     /// Encrypts each frame, when the track was published so.
     encryptor: Option<Arc<Encryptor>>,
     encoder: Mutex<Encoder>,
@@ -269,6 +274,7 @@ impl LocalTrack {
         encryptor: Option<Arc<Encryptor>>,
         clock: MediaClock,
         timestamp_base: u32,
+        packet_size: PacketSize,
     ) -> Self {
         let packetizer = Packetizer::new(handle, timestamp_base, MAX_PACKET_LEN);
         Self {
@@ -276,8 +282,10 @@ impl LocalTrack {
             handle,
             clock,
             on_full: options.on_full,
+            repair: options.repair,
+            lifetime: repair::lifetime(options.queue.max_age),
             max_queued_bytes: options.queue.max_bytes,
-            layout: packetizer.layout(),
+            packet_size,
             encryptor,
             encoder: Mutex::new(Encoder { packetizer, is_accepting: true, refusals: Refusals::default() }),
             queue: Mutex::new(LiveQueue::new(options.queue)),
@@ -299,13 +307,14 @@ impl LocalTrack {
             return Err(PushFrameErrorReason::TrackUnpublished);
         }
         let now = Instant::now();
-        let (encoded, limit) = self.measure(payload.len(), user_timestamp);
+        let layout = self.layout(payload.len(), user_timestamp);
+        let (encoded, limit) = self.measure(layout, payload.len(), user_timestamp);
         if payload.len() > limit {
             return Err(PushFrameErrorReason::TooLarge { size: payload.len(), limit });
         }
         // Before the work on the frame, which would be for nothing.
         self.admit(now, encoded, admission)?;
-        let frame = self.prepare(payload, user_timestamp)?;
+        let frame = self.prepare(layout, payload, user_timestamp)?;
         let mut encoder = lock(&self.encoder);
         if !encoder.is_accepting {
             return Err(PushFrameErrorReason::TrackUnpublished);
@@ -316,16 +325,26 @@ impl LocalTrack {
         if lock(&self.queue).push_frame(now, packets) { Ok(()) } else { Err(PushFrameErrorReason::QueueFull) }
     }
 
+    /// How a frame is cut: as the link likes it, and into no more packets than a frame may have.
+    fn layout(&self, len: usize, user_timestamp: Option<u64>) -> PacketLayout {
+        let layout = self.packet_size.layout();
+        match &self.encryptor {
+            Some(encryptor) => encryptor.layout_for(layout, len, user_timestamp),
+            None => layout.for_payload(len, &Extensions { user_timestamp, ..Extensions::default() }),
+        }
+    }
+
     /// Bytes of a frame's packets, and the longest payload that the track takes.
-    fn measure(&self, len: usize, user_timestamp: Option<u64>) -> (usize, usize) {
+    fn measure(&self, layout: PacketLayout, len: usize, user_timestamp: Option<u64>) -> (usize, usize) {
+        let longest = PacketLayout::new(MAX_PACKET_LEN);
         let (encoded, limit) = match &self.encryptor {
             Some(encryptor) => (
-                encryptor.encoded_len(&self.layout, len, user_timestamp),
-                encryptor.max_frame_len(&self.layout, user_timestamp),
+                encryptor.encoded_len(&layout, len, user_timestamp),
+                encryptor.max_frame_len(&longest, user_timestamp),
             ),
             None => {
                 let extensions = Extensions { user_timestamp, ..Extensions::default() };
-                (self.layout.encoded_len(len, &extensions), self.layout.max_frame_len(&extensions))
+                (layout.encoded_len(len, &extensions), longest.max_frame_len(&extensions))
             }
         };
         if encoded > self.max_queued_bytes {
@@ -352,20 +371,21 @@ impl LocalTrack {
     /// The packets of a frame, but for their numbers.
     fn prepare(
         &self,
+        layout: PacketLayout,
         payload: &[u8],
         user_timestamp: Option<u64>,
     ) -> Result<PreparedFrame, PushFrameErrorReason> {
         let too_large = |FrameTooLarge { size, limit, .. }| PushFrameErrorReason::TooLarge { size, limit };
         match &self.encryptor {
             Some(encryptor) => {
-                encryptor.prepare(&self.layout, payload, user_timestamp).map_err(|error| match error {
+                encryptor.prepare(&layout, payload, user_timestamp).map_err(|error| match error {
                     EncryptError::TooLarge(error) => too_large(error),
                     _ => PushFrameErrorReason::NoKey,
                 })
             }
             None => {
                 let extensions = Extensions { user_timestamp, ..Extensions::default() };
-                self.layout.prepare(payload, extensions).map_err(too_large)
+                layout.prepare(payload, extensions).map_err(too_large)
             }
         }
     }
@@ -379,6 +399,20 @@ impl LocalTrack {
             self.ended.notify_waiters();
         }
         was_accepting
+    }
+
+    /// How one of its packets is sent.
+    pub(crate) fn send_options(&self, now: Instant, packet: &[u8], suggested_copies: u8) -> SendOptions {
+        // Packets of our own parse; one that did not would be sent plainly.
+        let marker = tramline_wire::forward::check(packet).map_or(Marker::Inter, |packet| packet.marker);
+        let mending = self.repair.mending(marker, suggested_copies);
+        SendOptions {
+            deadline: Some(now + self.lifetime),
+            retransmit: mending.retransmit,
+            copies: mending.copies,
+            flow: self.handle.get().into(),
+            receipt: None,
+        }
     }
 
     /// The driver is about to look at the queue: later pushes signal again.
@@ -405,6 +439,31 @@ impl fmt::Debug for LocalTrack {
             .finish_non_exhaustive()
     }
 }
+
+/// How large the packets of all tracks of a room are to be. The driver, which sees the link, sets it.
+#[derive(Clone, Debug)]
+pub(crate) struct PacketSize(Arc<AtomicUsize>);
+
+impl PacketSize {
+    /// Of one datagram, until the link is known.
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(AtomicUsize::new(1)))
+    }
+
+    /// `rate` is what the link takes, in bytes per second.
+    pub(crate) fn set_rate(&self, rate: u64) {
+        let bytes = rate / PACKETS_PER_SECOND;
+        self.0.store(usize::try_from(bytes).unwrap_or(usize::MAX) / DATAGRAM, Ordering::Relaxed);
+    }
+
+    fn layout(&self) -> PacketLayout {
+        PacketLayout::of_datagrams(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// A packet takes up the link for half a millisecond at most: less than anybody notices.
+const PACKETS_PER_SECOND: u64 = 2_000;
+const DATAGRAM: usize = 1_200;
 
 /// The driver's way to a track's queue. Wakes pushes that wait once there is room for them.
 #[derive(Debug)]

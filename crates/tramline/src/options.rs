@@ -8,6 +8,7 @@ use tramline_core::{
     reassemble,
     schema::{FrameEncoding, SchemaId},
 };
+pub use tramline_core::{fanout::LateFrames, outbox::Priority, repair::Repair};
 pub use tramline_net::connect::TlsOptions;
 
 /// How to join a room. Start from the default and set what differs.
@@ -89,6 +90,8 @@ pub struct DataTrackOptions {
     pub(crate) schema: Option<SchemaId>,
     pub(crate) queue: QueueConfig,
     pub(crate) on_full: OnFull,
+    pub(crate) priority: Priority,
+    pub(crate) repair: Repair,
 }
 
 impl DataTrackOptions {
@@ -101,7 +104,26 @@ impl DataTrackOptions {
             schema: None,
             queue: QueueConfig::default(),
             on_full: OnFull::default(),
+            priority: Priority::default(),
+            repair: Repair::default(),
         }
+    }
+
+    /// What is done about losses on the way to the server. Default: [`Repair::Auto`], which is also what the server does on the way to each subscriber.
+    #[must_use]
+    pub fn with_repair(mut self, repair: Repair) -> Self {
+        self.repair = repair;
+        self
+    }
+
+    /// Which of this participant's tracks go first when the link has not room for all of them. Default: [`Priority::Normal`].
+    ///
+    /// It orders what this participant sends. The server is not told; towards a subscriber it lets tracks that send less than
+    /// their share go before those that have a backlog.
+    #[must_use]
+    pub fn with_priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
     }
 
     /// How the frames are serialised; readers are told. It must go together with the schema.
@@ -174,11 +196,16 @@ impl From<&String> for DataTrackOptions {
 pub struct DataTrackSubscribeOptions {
     pub(crate) queue: QueueConfig,
     pub(crate) deadline: Option<Duration>,
+    pub(crate) late_frames: LateFrames,
 }
 
 impl Default for DataTrackSubscribeOptions {
     fn default() -> Self {
-        Self { queue: QueueConfig::default().with_max_bytes(DEFAULT_STREAM_BYTES), deadline: None }
+        Self {
+            queue: QueueConfig::default().with_max_bytes(DEFAULT_STREAM_BYTES),
+            deadline: None,
+            late_frames: LateFrames::default(),
+        }
     }
 }
 
@@ -207,6 +234,14 @@ impl DataTrackSubscribeOptions {
     #[must_use]
     pub fn with_max_age(mut self, max_age: impl Into<Option<Duration>>) -> Self {
         self.queue = self.queue.with_max_age(max_age);
+        self
+    }
+
+    /// What to do with frames that come after newer ones, because they were lost on the way and sent again. Default: hand them out; their
+    /// [`number`](crate::DataTrackFrame::number) tells where they belong.
+    #[must_use]
+    pub fn with_late_frames(mut self, late_frames: LateFrames) -> Self {
+        self.late_frames = late_frames;
         self
     }
 

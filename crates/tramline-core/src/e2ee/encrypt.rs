@@ -38,6 +38,16 @@ impl Encryptor {
         layout.max_frame_len(&extensions(E2EE, user_timestamp)).saturating_sub(TAG_LEN)
     }
 
+    /// See [`PacketLayout::for_payload`].
+    pub fn layout_for(
+        &self,
+        layout: PacketLayout,
+        payload_len: usize,
+        user_timestamp: Option<u64>,
+    ) -> PacketLayout {
+        layout.for_payload(payload_len + TAG_LEN, &extensions(E2EE, user_timestamp))
+    }
+
     /// Bytes of all packets of a frame with this payload: what a queue must have room for.
     pub fn encoded_len(
         &self,
@@ -48,8 +58,7 @@ impl Encryptor {
         layout.encoded_len(payload_len + TAG_LEN, &extensions(E2EE, user_timestamp))
     }
 
-    /// Encrypts a frame into its packets, which a [`Packetizer`](crate::packetize::Packetizer) of the same layout then
-    /// numbers. The plaintext is read once, and all there is afterwards is the one buffer of the packets.
+    /// Encrypts a frame into its packets, which a [`Packetizer`](crate::packetize::Packetizer) then numbers. The plaintext is read once, and all there is afterwards is the one buffer of the packets.
     ///
     /// # Errors
     /// There is no key to send with, or the payload does not fit. Nothing may be sent then, least of all in clear.

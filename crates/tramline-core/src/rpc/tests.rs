@@ -17,7 +17,13 @@ impl Pair {
     fn new() -> Self {
         let mut sides = [Rpc::default(), Rpc::default()];
         sides[1].register("echo");
-        Self { now: Instant::now(), sides, done: Vec::new(), invoked: Vec::new(), bob_is_heard: true }
+        Self {
+            now: tramline_sim::VirtualClock::new().now(),
+            sides,
+            done: Vec::new(),
+            invoked: Vec::new(),
+            bob_is_heard: true,
+        }
     }
 
     fn call(&mut self, method: &str, payload: &str, client_protocol: Option<i32>) {

@@ -46,6 +46,11 @@ impl Pacer {
     }
 }
 
+/// Bytes that have to be at hand so that something can leave whenever the pacer lets it.
+pub(crate) fn until_next_tick(rate: u64) -> usize {
+    (rate as f64 * TICK.as_secs_f64() * 2.0) as usize + 1
+}
+
 /// Packets that may leave back to back.
 const BURST: f64 = 10.0;
 

@@ -9,6 +9,7 @@ use tramline_core::forward::PeerKey;
 use tramline_core::room::{Join, JoinError, Layout};
 
 use super::Shard;
+use super::farewell::Said;
 use super::signal::{self, SignalReceiver};
 use crate::auth::Claims;
 use crate::http::JoinRefused;
@@ -62,9 +63,7 @@ impl Shard {
             Command::Join(request) => self.handle_join(now, request),
             Command::Signal { peer, message } => {
                 self.stats.signal_messages += 1;
-                if let Some(room) = self.peers.at(peer).map(|entry| entry.room) {
-                    self.rooms.with(room, |room| room.handle_signal(now, peer, *message));
-                }
+                self.tell(now, peer, Said::Signal(message));
             }
             Command::SignalClosed { peer } => self.signal_closed(now, peer),
         }
@@ -136,8 +135,7 @@ impl Shard {
         self.open_signals = self.open_signals.saturating_sub(1);
         if let Some(entry) = self.peers.at(peer) {
             entry.signal = None;
-            let room = entry.room;
-            self.rooms.with(room, |room| room.handle_signal_closed(now, peer));
+            self.tell(now, peer, Said::SignalClosed);
         }
     }
 }

@@ -1,20 +1,25 @@
 //! The way of a packet: from a publisher's connection into the queues of its subscribers, and out of them again.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use tramline_core::forward::PeerKey;
 use tramline_core::outbox::Outbox;
 use tramline_core::packet::DataPacketKind;
+use tramline_core::repair::Repair;
 use tramline_core::room::{Target, TransportEnd};
 use tramline_core::stats::DropReason;
-use tramline_transport::{Channel, CloseReason, Peer, PeerEvent, SendError};
-use tramline_wire::{TrackHandle, forward};
+use tramline_transport::{Channel, CloseReason, Peer, PeerEvent, SendError, SendOptions};
+use tramline_wire::{Marker, TrackHandle, forward};
 
 use super::Shard;
+use super::farewell::Said;
 use super::peers::{Entry, RoutedQueue};
 use super::rooms::RoomKey;
 use super::timers::Timer;
+
+/// How long after it has left the queue a packet may still be repaired, see [`tramline_core::repair`].
+const LIFETIME: Duration = Duration::from_millis(250);
 
 /// Copies are cut from pieces of this size.
 const ARENA: usize = 256 * 1024;
@@ -57,7 +62,7 @@ impl Shard {
                     _ => TransportEnd::Lost,
                 };
                 tracing::info!(peer = key.0, ?target, %reason, "transport closed");
-                self.rooms.with(room, |room| room.handle_transport_closed(now, key, end));
+                self.tell(now, key, Said::TransportClosed(end));
             }
             PeerEvent::ChannelOpen(channel) => {
                 tracing::debug!(peer = key.0, ?target, channel = channel.label(), "open")
@@ -152,7 +157,17 @@ fn pump_track(
     }
     let Some((slot, packet)) = outbox.next(now) else { return false };
     let Some(handle) = outbox.queue_mut(slot).map(|routed| routed.handle) else { return true };
-    match connection.send(Channel::DataTrack, &rewriter.rewrite(packet, handle)) {
+    let packet = rewriter.rewrite(packet, handle);
+    let marker = forward::check(&packet).map_or(Marker::Inter, |packet| packet.marker);
+    let mending = Repair::Auto.mending(marker, connection.suggested_copies());
+    let options = SendOptions {
+        deadline: Some(now + LIFETIME),
+        retransmit: mending.retransmit,
+        copies: mending.copies,
+        flow: handle.get().into(),
+        receipt: None,
+    };
+    match connection.send_with(Channel::DataTrack, &packet, &options) {
         Ok(()) => sent.packets += 1,
         Err(error) => {
             sent.refused += 1;

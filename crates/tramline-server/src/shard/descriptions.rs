@@ -133,7 +133,10 @@ impl Shard {
         self.demux
             .insert((peer, target), connection.local_ufrag())
             .map_err(|error| DescriptionError::Demux(error.to_string()))?;
-        self.addresses(towards).into_iter().for_each(|addr| connection.add_local_candidate(addr));
+        for mut addr in self.addresses(towards) {
+            addr.set_port(self.node_udp_port.unwrap_or(addr.port()));
+            connection.add_local_candidate(addr);
+        }
         let candidates = connection.local_candidates();
         if let Some(entry) = self.peers.at(peer) {
             entry.connections.set(target, connection);

@@ -8,6 +8,7 @@ mod command;
 mod connections;
 mod data;
 mod descriptions;
+mod farewell;
 mod packets;
 mod peers;
 mod rooms;
@@ -36,6 +37,7 @@ pub(crate) use command::{Command, Control, Handle, JoinRequest};
 pub(crate) use signal::SignalReceiver;
 
 use data::Rewriter;
+use farewell::Leaving;
 use peers::Peers;
 use rooms::Rooms;
 use signal::Encoder;
@@ -59,6 +61,7 @@ pub(crate) struct Shard {
     limits: Limits,
     queue: tramline_core::queue::QueueConfig,
     node_ips: Vec<IpAddr>,
+    node_udp_port: Option<u16>,
     server: proto::ServerInfo,
     certificate: Certificate,
 
@@ -72,6 +75,7 @@ pub(crate) struct Shard {
     timers: Timers,
     encoder: Encoder,
     rewriter: Rewriter,
+    leaving: Vec<Leaving>,
     /// WebSockets that have not said their last word.
     open_signals: usize,
     stats: ServerStats,
@@ -98,6 +102,7 @@ impl Shard {
             limits: config.limits,
             queue: config.queue,
             node_ips: config.node_ips.clone(),
+            node_udp_port: config.node_udp_port,
             server,
             certificate,
             sockets,
@@ -110,6 +115,7 @@ impl Shard {
             timers: Timers::default(),
             encoder: Encoder::default(),
             rewriter: Rewriter::default(),
+            leaving: Vec::new(),
             open_signals: 0,
             stats: ServerStats::default(),
         }
@@ -157,6 +163,7 @@ impl Shard {
         let now = Instant::now();
         self.fire_timers(now);
         self.handle_peer_events(now);
+        self.handle_farewells(now);
         self.drain_rooms(now);
         self.serve_touched_peers(now);
         self.sockets.send(&mut self.transmits);
@@ -203,6 +210,8 @@ impl Shard {
                     self.peers.touch(key);
                 }
                 Timer::Room(key) => self.rooms.fire(key, at),
+                // They are looked at in every turn.
+                Timer::Farewell => {}
             }
         }
     }

@@ -65,6 +65,14 @@ pub(super) struct RoutedQueue {
     queue: LiveQueue<Bytes>,
 }
 
+impl Entry {
+    /// Whether packets of the track that it knows as `handle` wait for it.
+    pub(super) fn has_queued(&mut self, handle: TrackHandle) -> bool {
+        let Some(slot) = self.tracks.get(&handle) else { return false };
+        self.outbox.queue_mut(*slot).is_some_and(|routed| !routed.queue.is_empty())
+    }
+}
+
 impl QueueAccess<Bytes> for RoutedQueue {
     fn access<R>(&mut self, f: impl FnOnce(&mut LiveQueue<Bytes>) -> R) -> R {
         f(&mut self.queue)

@@ -13,6 +13,8 @@ use super::rooms::RoomKey;
 pub(super) enum Timer {
     Peer(PeerKey),
     Room(RoomKey),
+    /// What a publisher said last is to be passed on.
+    Farewell,
 }
 
 /// A heap of moments. A timer that moved later stays where it is and finds nothing to do; one that moved earlier is

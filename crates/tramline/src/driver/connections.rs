@@ -223,6 +223,11 @@ impl Connections {
         self.publisher.as_ref().map_or(0, |publisher| publisher.peer.send_capacity(channel))
     }
 
+    /// See [`Peer::send_rate`].
+    pub(super) fn send_rate(&self) -> Option<u64> {
+        self.publisher.as_ref()?.peer.send_rate()
+    }
+
     pub(super) fn send(&mut self, channel: Channel, packet: &Bytes) -> Result<(), SendError> {
         self.send_with_receipt(channel, packet, None)
     }
@@ -234,9 +239,22 @@ impl Connections {
         packet: &Bytes,
         receipt: Option<u64>,
     ) -> Result<(), SendError> {
-        let options = SendOptions { receipt, ..SendOptions::default() };
+        self.send_with(channel, packet, &SendOptions { receipt, ..SendOptions::default() })
+    }
+
+    /// See [`Peer::suggested_copies`].
+    pub(super) fn suggested_copies(&self) -> u8 {
+        self.publisher.as_ref().map_or(0, |publisher| publisher.peer.suggested_copies())
+    }
+
+    pub(super) fn send_with(
+        &mut self,
+        channel: Channel,
+        packet: &Bytes,
+        options: &SendOptions,
+    ) -> Result<(), SendError> {
         match &mut self.publisher {
-            Some(publisher) => publisher.peer.send_with(channel, packet, &options),
+            Some(publisher) => publisher.peer.send_with(channel, packet, options),
             None => Err(SendError::NotOpen(channel)),
         }
     }

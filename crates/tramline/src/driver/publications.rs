@@ -20,7 +20,7 @@ use tramline_wire::TrackHandle;
 use super::connections::Connections;
 use crate::{
     link::Link,
-    local_track::{LocalDataTrack, LocalTrack, SharedQueue},
+    local_track::{LocalDataTrack, LocalTrack, PacketSize, SharedQueue},
     options::DataTrackOptions,
     track_info::DataTrackInfo,
 };
@@ -36,6 +36,7 @@ pub(super) struct Publications {
     ending: Vec<Ending>,
     is_accepting: bool,
     encryption: Option<Encryption>,
+    packet_size: PacketSize,
     clock: MediaClock,
     link: Link,
 }
@@ -75,6 +76,7 @@ impl Publications {
             ending: Vec::new(),
             is_accepting: true,
             encryption: keys.map(|keys| Encryption { keys, encryptor: None, is_on: true }),
+            packet_size: PacketSize::new(),
             clock: MediaClock::new(started),
             link,
         }
@@ -138,8 +140,9 @@ impl Publications {
         let base =
             random::bytes().map_or_else(|_| tramline_net::clock::unix_millis() as u32, u32::from_ne_bytes);
         let info = DataTrackInfo(info);
-        let track = Arc::new(LocalTrack::new(info, handle, &options, encryptor, self.clock, base));
-        let key = self.outbox.add(SharedQueue(Arc::clone(&track)));
+        let size = self.packet_size.clone();
+        let track = Arc::new(LocalTrack::new(info, handle, &options, encryptor, self.clock, base, size));
+        let key = self.outbox.add_with(SharedQueue(Arc::clone(&track)), options.priority);
         if !self.is_accepting {
             track.stop_accepting();
         }
@@ -225,13 +228,22 @@ impl Publications {
             .then(|| published.track.info.clone())
     }
 
+    /// Takes notice of what the link is like now.
+    pub(super) fn handle_rate(&self, rate: Option<u64>) {
+        if let Some(rate) = rate {
+            self.packet_size.set_rate(rate);
+        }
+    }
+
     /// Hands at most one packet to the transport; `false` when there is none, or no room for it.
     pub(super) fn feed_next(&mut self, now: Instant, connections: &mut Connections) -> bool {
         if self.outbox.is_empty() || connections.send_capacity(Channel::DataTrack) == 0 {
             return false;
         }
-        let Some((_, packet)) = self.outbox.next(now) else { return false };
-        match connections.send(Channel::DataTrack, &packet) {
+        let Some((key, packet)) = self.outbox.next(now) else { return false };
+        let Some(queue) = self.outbox.queue_mut(key) else { return true };
+        let options = queue.0.send_options(now, &packet, connections.suggested_copies());
+        match connections.send_with(Channel::DataTrack, &packet, &options) {
             Ok(()) => true,
             Err(error) => {
                 tracing::debug!(%error, "the transport did not take a packet");

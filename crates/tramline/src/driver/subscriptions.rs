@@ -341,7 +341,7 @@ impl Subscription {
         link: &Link,
     ) -> Option<Instant> {
         let shared = Arc::new(SharedStream::new(options.queue));
-        let key = self.fanout.add(StreamQueue(Arc::clone(&shared)));
+        let key = self.fanout.add_with(StreamQueue(Arc::clone(&shared)), options.late_frames);
         let deadline = options.deadline;
         self.streams.push(OpenStream { id: shared.id, key, opened: now, deadline, told: None });
         // A stream that nobody takes is dropped, and its drop unsubscribes it.

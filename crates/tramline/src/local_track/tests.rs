@@ -26,7 +26,17 @@ fn publish(options: DataTrackOptions) -> Harness {
     let info = DataTrackInfo(Arc::new(TrackInfo::try_from(info).expect("a valid track")));
     let handle = TrackHandle::new(3).expect("not zero");
     let options = options.with_max_age(None);
-    let shared = Arc::new(LocalTrack::new(info, handle, &options, None, MediaClock::new(Instant::now()), 7));
+    let packet_size = PacketSize::new();
+    packet_size.set_rate(u64::MAX);
+    let shared = Arc::new(LocalTrack::new(
+        info,
+        handle,
+        &options,
+        None,
+        MediaClock::new(Instant::now()),
+        7,
+        packet_size,
+    ));
     let mut outbox = Outbox::new();
     let key = outbox.add(SharedQueue(Arc::clone(&shared)));
     Harness { track: LocalDataTrack::new(Arc::clone(&shared), link), shared, outbox, key, inbox }
