@@ -1,6 +1,6 @@
-//! The `tramline` command: a server, tokens, and two ways to see data flow.
+//! The `tramline` command: a server, tokens, ways to see data flow, and a bad link to see it flow over.
 //!
-//! Each subcommand lives in a module of its own and does nothing that the SDK or the server library
+//! Each subcommand lives in a module of its own and does nothing that the SDK, the server library or the simulator's links
 //! could not do for any other program. With `--json` a command prints exactly one JSON object on
 //! standard output; everything meant for people goes to standard error.
 
@@ -8,9 +8,10 @@
 
 mod bench;
 mod credentials;
-
+mod link_args;
 mod output;
 mod ping_pong;
+mod relay;
 mod serve;
 mod token;
 mod venue;
@@ -40,7 +41,9 @@ enum Command {
     /// Two participants answer each other's frames; shows what a frame's way costs.
     PingPong(ping_pong::Args),
     /// Push frames from a publisher through a server to a subscriber, and measure.
-    Bench(bench::Args),
+    Bench(Box<bench::Args>),
+    /// A UDP relay with delay, loss, jitter, a rate and outages: a bad link between real programs.
+    Relay(relay::Args),
 }
 
 fn main() -> ExitCode {
@@ -53,7 +56,8 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Token(args) => token::run(args),
         Command::PingPong(args) => ping_pong::run(args),
-        Command::Bench(args) => bench::run(args),
+        Command::Bench(args) => bench::run(*args),
+        Command::Relay(args) => relay::run(args),
     };
     outcome.unwrap_or_else(|error| fail(&error))
 }

@@ -33,6 +33,9 @@ pub(crate) struct Args {
     /// Address that clients are told to send data to, when it is not one of this machine's; may be repeated.
     #[arg(long, value_name = "ADDR", env = "NODE_IP")]
     node_ip: Vec<IpAddr>,
+    /// UDP port that clients are told to send data to, when it is not the one listened on: of a NAT, or of `tramline relay`.
+    #[arg(long, value_name = "PORT")]
+    node_udp_port: Option<u16>,
     /// An API key and its secret, as in "key: secret"; may be repeated, or several on lines of one value.
     #[arg(long, value_name = "KEY: SECRET", env = "LIVEKIT_KEYS", hide_env_values = true)]
     keys: Vec<String>,
@@ -129,6 +132,7 @@ impl Args {
         config.port = self.port;
         config.udp_port = self.udp_port;
         config.node_ips.clone_from(&self.node_ip);
+        config.node_udp_port = self.node_udp_port;
         Ok(config)
     }
 
@@ -154,6 +158,7 @@ mod tests {
             port: 7880,
             udp_port: None,
             node_ip: Vec::new(),
+            node_udp_port: None,
             keys: keys.iter().map(|&key| key.to_owned()).collect(),
             json: false,
         }

@@ -65,7 +65,8 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("tramline-net", &["tramline-wire", "tramline-core", "tramline-transport"]),
     ("tramline", &["tramline-wire", "tramline-core", "tramline-transport", "tramline-net"]),
     ("tramline-server", &["tramline-wire", "tramline-core", "tramline-transport", "tramline-net"]),
-    ("tramline-cli", &["tramline", "tramline-server"]),
+    // The benchmark's floor is what the sockets alone can do, and its bad links are the simulator's.
+    ("tramline-cli", &["tramline", "tramline-server", "tramline-net", "tramline-transport", "tramline-sim"]),
     ("tramline-c", &["tramline"]),
     ("tramline-livekit-ffi", &["tramline", "tramline-net"]),
 ];

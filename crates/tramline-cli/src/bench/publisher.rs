@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tramline::LocalDataTrack;
 
 use super::pace::Pace;
-use super::{Args, STAMP_LEN, nanos_since, thread_cpu_time};
+use super::{Load, thread_cpu_time, write_stamp};
 use crate::output::Error;
 
 /// What the publisher did.
@@ -19,26 +19,25 @@ pub(super) struct Pushed {
     pub(super) cpu: Option<Duration>,
 }
 
-pub(super) fn start(args: &Args, track: LocalDataTrack, epoch: Instant) -> JoinHandle<Result<Pushed, Error>> {
-    let args = args.clone();
+pub(super) fn start(load: &Load, track: LocalDataTrack, epoch: Instant) -> JoinHandle<Result<Pushed, Error>> {
+    let load = *load;
     thread::Builder::new()
         .name("bench-publisher".to_owned())
-        .spawn(move || push_all(&args, &track, epoch))
+        .spawn(move || push_all(&load, &track, epoch))
         .expect("the system has a thread to give")
 }
 
-fn push_all(args: &Args, track: &LocalDataTrack, epoch: Instant) -> Result<Pushed, Error> {
+fn push_all(load: &Load, track: &LocalDataTrack, epoch: Instant) -> Result<Pushed, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let cpu_before = thread_cpu_time();
-    let mut pace = Pace::new(Instant::now(), args.rate);
-    let mut payload = vec![0; args.size];
+    let mut pace = Pace::new(Instant::now(), load.rate);
+    let mut payload = vec![0; load.size];
     let mut accepted = 0;
-    for number in 0..u64::from(args.frames) {
+    for number in 0..u64::from(load.frames) {
         if let Some(pace) = &mut pace {
             pace.wait();
         }
-        payload[..8].copy_from_slice(&number.to_be_bytes());
-        payload[8..STAMP_LEN].copy_from_slice(&nanos_since(epoch).to_be_bytes());
+        write_stamp(&mut payload, number, epoch);
         if pace.is_some() {
             accepted += u64::from(track.try_push(&payload[..]).is_ok());
         } else {
@@ -47,5 +46,5 @@ fn push_all(args: &Args, track: &LocalDataTrack, epoch: Instant) -> Result<Pushe
         }
     }
     let cpu = thread_cpu_time().zip(cpu_before).map(|(after, before)| after - before);
-    Ok(Pushed { pushed: u64::from(args.frames), accepted, cpu })
+    Ok(Pushed { pushed: u64::from(load.frames), accepted, cpu })
 }

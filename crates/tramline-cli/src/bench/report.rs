@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -9,7 +10,7 @@ use tramline::{Drops, LocalTrackStats, RemoteTrackStats, Room};
 
 use super::publisher::Pushed;
 use super::subscriber::Arrived;
-use crate::output::{Distribution, Percentiles, micros, round3};
+use crate::output::{Distribution, Error, Percentiles, micros, print_json, round3};
 use crate::venue::Venue;
 
 /// The result of one run.
@@ -17,7 +18,7 @@ use crate::venue::Venue;
 pub(super) struct Report {
     pushed: u64,
     accepted: u64,
-    pub(super) received: u64,
+    received: u64,
     /// Received of pushed.
     delivery_ratio: f64,
     /// Frames that arrived per second between the first push and the last arrival.
@@ -40,16 +41,16 @@ struct CpuPerFrame {
     subscriber: Option<f64>,
 }
 
-/// CPU time of the threads that Tramline brings.
+/// CPU time of the threads of each part.
 #[derive(Clone, Copy)]
 pub(super) struct CpuTime {
-    publisher: Option<Duration>,
-    server: Option<Duration>,
-    subscriber: Option<Duration>,
+    pub(super) publisher: Option<Duration>,
+    pub(super) server: Option<Duration>,
+    pub(super) subscriber: Option<Duration>,
 }
 
 impl CpuTime {
-    /// Used so far.
+    /// What the threads that Tramline brings have used so far.
     pub(super) fn of(publisher: &Room, subscriber: &Room, venue: &Venue) -> Self {
         Self {
             publisher: publisher.driver_thread_cpu_time(),
@@ -78,9 +79,7 @@ impl Report {
         remote: &RemoteTrackStats,
         venue: &Venue,
     ) -> Self {
-        let per_frame = |total: Option<Duration>| Some(round3(micros(total?) / pushed.pushed as f64));
         let both = |ours: Option<Duration>, theirs: Option<Duration>| Some(ours? + theirs?);
-        let received = arrived.latencies.len() as u64;
         let mut dropped = BTreeMap::new();
         let server = venue.server.as_ref().and_then(|server| server.stats());
         let server_drops = server.iter().flat_map(|stats| [&stats.queues.dropped, &stats.packets_dropped]);
@@ -88,21 +87,54 @@ impl Report {
         {
             add(&mut dropped, drops);
         }
+        let cpu = CpuTime {
+            publisher: both(cpu.publisher, pushed.cpu),
+            server: cpu.server,
+            subscriber: both(cpu.subscriber, arrived.cpu),
+        };
+        Self::of(pushed, arrived.latencies, arrived.elapsed, cpu, dropped)
+    }
+
+    /// From the plain figures.
+    pub(super) fn of(
+        pushed: &Pushed,
+        latencies: Vec<Duration>,
+        elapsed: Duration,
+        cpu: CpuTime,
+        dropped: BTreeMap<&'static str, u64>,
+    ) -> Self {
+        let per_frame = |total: Option<Duration>| Some(round3(micros(total?) / pushed.pushed as f64));
+        let received = latencies.len() as u64;
         Self {
             pushed: pushed.pushed,
             accepted: pushed.accepted,
             received,
-            delivery_ratio: (received as f64 / pushed.pushed as f64 * 1e6).round() / 1e6,
-            frames_per_second: round3(received as f64 / arrived.elapsed.as_secs_f64().max(1e-9)),
-            latency_us: Distribution::of(arrived.latencies).in_micros(),
+            delivery_ratio: ratio(received, pushed.pushed),
+            frames_per_second: round3(received as f64 / elapsed.as_secs_f64().max(1e-9)),
+            latency_us: Distribution::of(latencies).in_micros(),
             cpu_us_per_frame: CpuPerFrame {
-                publisher: per_frame(both(cpu.publisher, pushed.cpu)),
+                publisher: per_frame(cpu.publisher),
                 server: per_frame(cpu.server),
-                subscriber: per_frame(both(cpu.subscriber, arrived.cpu)),
+                subscriber: per_frame(cpu.subscriber),
             },
             dropped,
         }
     }
+
+    /// Prints it, and says whether anything arrived at all.
+    pub(super) fn print(&self, json: bool) -> Result<ExitCode, Error> {
+        if json {
+            print_json(self)?;
+        } else {
+            println!("{self}");
+        }
+        Ok(if self.received == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+}
+
+/// `part` of `whole`, to a millionth.
+pub(super) fn ratio(part: u64, whole: u64) -> f64 {
+    (part as f64 / whole.max(1) as f64 * 1e6).round() / 1e6
 }
 
 fn add(total: &mut BTreeMap<&'static str, u64>, drops: &Drops) {

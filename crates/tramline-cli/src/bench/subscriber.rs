@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::ProgressBar;
 use tramline::{DataTrackStream, ReadError, StreamStats};
 
-use super::{Args, STAMP_LEN, nanos_since, thread_cpu_time};
+use super::{Load, nanos_since, read_stamp, thread_cpu_time};
 use crate::output::Error;
 
 /// Without a frame for this long after the last push, nothing more is on its way.
@@ -34,13 +34,13 @@ pub(super) struct Subscriber {
 }
 
 pub(super) fn start(
-    args: &Args,
+    load: &Load,
     stream: DataTrackStream,
     epoch: Instant,
     progress: ProgressBar,
 ) -> Subscriber {
     let expected = Arc::new(AtomicU64::new(UNKNOWN));
-    let frames = args.frames as usize;
+    let frames = load.frames as usize;
     let reader = Reader { stream, epoch, expected: Arc::clone(&expected), progress };
     let thread = thread::Builder::new()
         .name("bench-subscriber".to_owned())
@@ -101,11 +101,4 @@ impl Reader {
             stats: self.stream.stats(),
         })
     }
-}
-
-fn read_stamp(payload: &[u8]) -> Option<(usize, u64)> {
-    let (stamp, _) = payload.split_at_checked(STAMP_LEN)?;
-    let number = u64::from_be_bytes(stamp[..8].try_into().ok()?);
-    let pushed_at = u64::from_be_bytes(stamp[8..].try_into().ok()?);
-    Some((usize::try_from(number).ok()?, pushed_at))
 }

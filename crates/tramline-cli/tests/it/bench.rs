@@ -31,3 +31,67 @@ fn arrived_or_dropped(report: &Value) -> u64 {
     let dropped = report["dropped"].as_object().expect("by reason");
     number(&report["received"]) + dropped.values().map(number).sum::<u64>()
 }
+
+#[test]
+fn a_bad_link_shows_in_the_figures() {
+    let report = only_json(&run(&[
+        "bench", "--frames", "20", "--size", "100", "--rate", "100", "--via", "delay=15", "--json",
+    ]));
+    // Two hops; nothing arrives before both delays are over.
+    assert!(report["latency_us"]["p50"].as_f64() >= Some(30_000.0), "{report}");
+    let report = only_json(&run(&[
+        "bench",
+        "--frames",
+        "20",
+        "--size",
+        "100",
+        "--rate",
+        "100",
+        "--via-subscriber",
+        "delay=15",
+        "--json",
+    ]));
+    assert!(report["latency_us"]["p50"].as_f64() >= Some(15_000.0), "{report}");
+}
+
+#[test]
+fn the_floor_has_the_fields_of_a_run() {
+    let run_fields = only_json(&run(&["bench", "--frames", "10", "--rate", "1000", "--json"]));
+    for rate in ["1000", "0"] {
+        let report = only_json(&run(&["bench", "floor", "--frames", "500", "--rate", rate, "--json"]));
+        assert!(report["received"].as_u64().is_some_and(|received| received > 0), "{report}");
+        let names = |report: &Value| report.as_object().map(|all| all.keys().cloned().collect::<Vec<_>>());
+        assert_eq!(names(&report), names(&run_fields));
+    }
+    let large =
+        only_json(&run(&["bench", "floor", "--frames", "20", "--size", "100000", "--rate", "0", "--json"]));
+    assert!(large["received"].as_u64().is_some_and(|received| received > 0), "{large}");
+}
+
+#[test]
+fn a_mix_tells_of_both_streams() {
+    let report = only_json(&run(&[
+        "bench",
+        "mix",
+        "--seconds",
+        "1",
+        "--bulk-size",
+        "20000",
+        "--bulk-rate",
+        "10",
+        "--json",
+    ]));
+    for (flow, pushed) in [("control_alone", 200), ("control", 200), ("bulk", 10)] {
+        let flow = &report[flow];
+        assert_eq!(flow["pushed"], pushed, "{report}");
+        assert!(flow["delivery_ratio"].as_f64().is_some_and(|ratio| ratio > 0.0 && ratio <= 1.0), "{report}");
+        assert!(flow["latency_us"]["p99"].as_f64().is_some_and(|p99| p99 > 0.0), "{report}");
+    }
+}
+
+#[test]
+fn a_link_that_cannot_be_read_is_refused_with_what_was_expected() {
+    let output = run(&["bench", "--via", "loss=lots"]);
+    assert!(!output.status.success());
+    assert!(super::stderr(&output).contains("`lots` is not what was expected: a percentage"), "{output:?}");
+}
