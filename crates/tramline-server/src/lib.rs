@@ -16,17 +16,21 @@
 //!
 //! A server is one thread, `tramline-shard`: HTTP, WebSockets, rooms and all transports. Clients come in with a JWT, over
 //! `/rtc/v1` (LiveKit's signalling with a single peer connection) or `/rtc` (the older one with two, of which the server
-//! offers the one that the client receives on), and send and receive data tracks over WebRTC data channels on one UDP port.
+//! offers the one that the client receives on), and send and receive data tracks and data packets over WebRTC data channels on one UDP port.
 #![forbid(unsafe_code)]
 
 pub mod auth;
 
+mod admin;
 mod config;
 mod http;
 mod server;
 mod shard;
 mod stats;
 
+pub use admin::AdminError;
 pub use config::{DEFAULT_PORT, DEFAULT_UDP_PORT, Limits, ServerConfig};
 pub use server::{Server, StartError};
 pub use stats::ServerStats;
+pub use tramline_core::room::{Grants, MetadataTooLong};
+pub use tramline_core::session::SelfUpdate;

@@ -182,6 +182,11 @@ impl Server {
         })
     }
 
+    pub(crate) fn control(&self, control: Control) {
+        // A server that has ended drops the reply with it.
+        let _ = self.control.send(control);
+    }
+
     /// CPU time that the server's thread has used; `None` where the platform does not tell.
     pub fn cpu_time(&self) -> Option<Duration> {
         self.thread.as_ref().and_then(DriverThread::cpu_time)

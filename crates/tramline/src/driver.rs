@@ -332,6 +332,9 @@ impl Driver {
             ToDriver::RegisterRpcMethod { method, handler } => self.calls.register(method, handler),
             ToDriver::UnregisterRpcMethod(method) => self.calls.unregister(&method),
             ToDriver::Answered { invocation, result } => self.calls.handle_answered(invocation, result),
+            ToDriver::SetSubscriptionPermissions { all_participants, permissions } => {
+                self.session.set_subscription_permissions(all_participants, permissions);
+            }
             ToDriver::SetEncrypting(encrypting) => self.publications.set_encrypting(encrypting),
             ToDriver::Stats(reply) => {
                 let _ = reply.send(self.stats());
@@ -508,6 +511,10 @@ impl Driver {
             Event::SelfUpdated { request, result } => self.requests.handle_updated(request, result),
             Event::TokenRefreshed(token) => self.events.push(RoomEvent::TokenRefreshed { token }),
             Event::RoomChanged(room) => self.members.handle_room_changed(room),
+            Event::Moved(room) => self.members.handle_moved(room),
+            Event::QualityChanged { participant, quality } => {
+                self.members.handle_quality(&participant, quality);
+            }
             Event::Disconnected(Disconnected { reason, action, detail }) => {
                 let advice = match action {
                     LeaveAction::Disconnect => "",

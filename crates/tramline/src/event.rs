@@ -18,8 +18,9 @@ use crate::{
     data_packet::{ChatMessage, DataPacketKind, wire},
     data_stream::{ByteStreamReader, TakeCell, TextStreamReader},
     error::{DecryptError, DecryptPacketError, ReadError},
-    participant::{Participant, ParticipantIdentity, RemoteParticipant},
+    participant::{ConnectionQuality, Participant, ParticipantIdentity, RemoteParticipant},
     remote_track::RemoteDataTrack,
+    room::RoomInfo,
     track_info::DataTrackInfo,
 };
 
@@ -88,6 +89,18 @@ pub enum RoomEvent {
         index: u8,
         /// By how many steps.
         steps: usize,
+    },
+    /// The connection of a participant, or the own one, is better or worse than before.
+    ConnectionQualityChanged {
+        /// How good it is.
+        quality: ConnectionQuality,
+        /// Whose.
+        participant: Participant,
+    },
+    /// The server has put this participant into another room; everybody of the one before has gone. See [`Room::info`](crate::Room::info).
+    Moved {
+        /// The room.
+        room: RoomInfo,
     },
     /// A packet came.
     DataReceived {

@@ -70,8 +70,8 @@ pub use options::{
     RemoteDataTrackPipelineOptions, Repair, RoomOptions, TlsOptions,
 };
 pub use participant::{
-    LocalParticipant, Participant, ParticipantIdentity, ParticipantKind, Permissions, RemoteParticipant,
-    SelfUpdate,
+    ConnectionQuality, LocalParticipant, Participant, ParticipantIdentity, ParticipantKind,
+    ParticipantTrackPermission, Permissions, RemoteParticipant, SelfUpdate,
 };
 pub use remote_track::RemoteDataTrack;
 pub use room::{ConnectionState, Room, RoomInfo};

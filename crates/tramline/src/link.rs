@@ -10,7 +10,7 @@ use tramline_core::{
     packet::{DataPacketKind, reliable::Lane},
     rpc::{InvocationId, RpcError},
     schema::SchemaId,
-    session::SelfUpdate,
+    session::{SelfUpdate, TrackPermission},
 };
 
 use crate::{
@@ -88,6 +88,10 @@ pub(crate) enum ToDriver {
     Answered {
         invocation: InvocationId,
         result: Result<String, RpcError>,
+    },
+    SetSubscriptionPermissions {
+        all_participants: bool,
+        permissions: Vec<TrackPermission>,
     },
     /// Whether tracks that are published from now on are encrypted.
     SetEncrypting(bool),

@@ -2,6 +2,8 @@
 
 mod send;
 
+pub use send::ParticipantTrackPermission;
+
 use std::{
     borrow::Borrow,
     collections::{BTreeMap, HashMap},
@@ -10,7 +12,7 @@ use std::{
 };
 
 use tokio::sync::oneshot;
-pub use tramline_core::session::{ParticipantKind, Permissions, SelfUpdate};
+pub use tramline_core::session::{ConnectionQuality, ParticipantKind, Permissions, SelfUpdate};
 use tramline_core::{schema::SchemaId, session::Participant as Snapshot};
 use tramline_wire::{ParticipantSid, TrackSid};
 
@@ -33,6 +35,13 @@ impl ParticipantIdentity {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl Default for ParticipantIdentity {
+    /// Nobody's.
+    fn default() -> Self {
+        Self("".into())
     }
 }
 
@@ -147,6 +156,8 @@ same_for_all! {
     kind -> ParticipantKind;
     /// What it may do.
     permissions -> Permissions;
+    /// How good its connection is, as the server sees it.
+    connection_quality -> ConnectionQuality;
     /// Whether its data connection is up.
     is_active -> bool;
     /// When it joined, in milliseconds since 1970 by the server's clock.
@@ -156,6 +167,11 @@ same_for_all! {
 }
 
 impl Participant {
+    /// Whether it was another one before.
+    pub(crate) fn set_quality(&self, quality: ConnectionQuality) -> bool {
+        std::mem::replace(&mut *lock(&self.state().quality), quality) != quality
+    }
+
     fn state(&self) -> &ParticipantState {
         match self {
             Self::Local(participant) => &participant.state,
@@ -351,6 +367,7 @@ struct ParticipantState {
     newest: Mutex<Arc<Snapshot>>,
     tracks: Mutex<BTreeMap<TrackSid, RemoteDataTrack>>,
     disconnect_reason: Mutex<Option<DisconnectReason>>,
+    quality: Mutex<ConnectionQuality>,
 }
 
 impl ParticipantState {
@@ -360,6 +377,7 @@ impl ParticipantState {
             newest: Mutex::new(snapshot),
             tracks: Mutex::default(),
             disconnect_reason: Mutex::default(),
+            quality: Mutex::default(),
         }
     }
 
@@ -397,6 +415,10 @@ impl ParticipantState {
 
     fn permissions(&self) -> Permissions {
         self.newest().permissions
+    }
+
+    fn connection_quality(&self) -> ConnectionQuality {
+        *lock(&self.quality)
     }
 
     fn is_active(&self) -> bool {

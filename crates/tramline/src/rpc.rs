@@ -23,7 +23,7 @@ pub struct PerformRpcData {
 impl Default for PerformRpcData {
     fn default() -> Self {
         Self {
-            destination_identity: "".into(),
+            destination_identity: ParticipantIdentity::default(),
             method: String::new(),
             payload: String::new(),
             response_timeout: Duration::from_secs(15),

@@ -107,6 +107,7 @@ impl Room {
             track_names: BTreeSet::new(),
             rule: SubscriptionRule::Everybody,
             blobs: Blobs::default(),
+            quality: Default::default(),
             last_reliable: 0,
             subscriptions: BTreeMap::new(),
             handles: BTreeMap::new(),

@@ -9,6 +9,7 @@ use super::output::Output;
 use super::participant::Grants;
 use super::{Room, TOKEN_REFRESH};
 use crate::forward::PeerKey;
+use crate::session::SelfUpdate;
 
 /// Longest metadata, in bytes.
 pub const MAX_METADATA_LEN: usize = 512 * 1024;
@@ -21,6 +22,16 @@ pub const MAX_NAME_LEN: usize = 256;
 
 /// Clients above this protocol number are told about success too.
 const SILENT_SUCCESS_UP_TO: i32 = 14;
+
+/// Metadata, a name or attributes are longer than a server keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{len} bytes are too many: a name has at most {MAX_NAME_LEN}, attributes {MAX_ATTRIBUTES_LEN}, metadata {MAX_METADATA_LEN}"
+)]
+pub struct MetadataTooLong {
+    /// What it has.
+    pub len: usize,
+}
 
 impl Room {
     /// `UpdateParticipantMetadata`: empty name and metadata mean no change, an attribute without a value is deleted.
@@ -71,6 +82,65 @@ impl Room {
         if wants_success {
             self.respond(peer, id, Reason::Ok, "", Some(Request::UpdateMetadata(request)));
         }
+    }
+
+    /// Changes the room's metadata, and tells everybody.
+    ///
+    /// # Errors
+    /// It is too long.
+    pub fn set_metadata(&mut self, metadata: String) -> Result<(), MetadataTooLong> {
+        if metadata.len() > MAX_METADATA_LEN {
+            return Err(MetadataTooLong { len: metadata.len() });
+        }
+        if self.metadata != metadata {
+            self.metadata = metadata;
+            self.tell_room();
+        }
+        Ok(())
+    }
+
+    /// Changes what the application stored with a participant, on behalf of the server's owner: unlike the participant itself, who may clear nothing.
+    ///
+    /// # Errors
+    /// A value is too long; nothing is changed then.
+    pub fn update_participant(
+        &mut self,
+        now: Instant,
+        peer: PeerKey,
+        update: SelfUpdate,
+    ) -> Result<(), MetadataTooLong> {
+        self.timeout = None;
+        let Some(participant) = self.participants.get_mut(&peer) else { return Ok(()) };
+        let mut attributes = participant.attributes.clone();
+        for (key, value) in update.attributes {
+            if value.is_empty() {
+                attributes.remove(&key);
+            } else {
+                attributes.insert(key, value);
+            }
+        }
+        let attributes_len = attributes.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let name_len = update.name.as_ref().map_or(0, String::len);
+        let metadata_len = update.metadata.as_ref().map_or(0, String::len);
+        let limits = [
+            (attributes_len, MAX_ATTRIBUTES_LEN),
+            (name_len, MAX_NAME_LEN),
+            (metadata_len, MAX_METADATA_LEN),
+        ];
+        if let Some((len, _)) = limits.into_iter().find(|(len, limit)| len > limit) {
+            return Err(MetadataTooLong { len });
+        }
+        participant.attributes = attributes;
+        if let Some(name) = update.name {
+            participant.name = name;
+        }
+        if let Some(metadata) = update.metadata {
+            participant.metadata = metadata;
+        }
+        participant.version += 1;
+        self.changed(now, peer, true);
+        self.refresh_token(now, peer);
+        Ok(())
     }
 
     /// Changes what a participant may do. Without `can_publish_data` its tracks are unpublished, without

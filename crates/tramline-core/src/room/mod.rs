@@ -8,6 +8,7 @@ mod packets;
 mod participant;
 mod permission;
 mod publish;
+mod quality;
 mod subscribe;
 mod update;
 
@@ -27,7 +28,7 @@ use crate::leave::{DisconnectReason, LeaveAction, leave_message};
 pub use crate::layout::{Layout, Target};
 pub use blobs::{MAX_BLOB_KEY_LEN, MAX_BLOBS_LEN};
 pub use join::{Join, JoinError, SERVER_PROTOCOL, resume_refusal};
-pub use metadata::{MAX_ATTRIBUTES_LEN, MAX_METADATA_LEN, MAX_NAME_LEN};
+pub use metadata::{MAX_ATTRIBUTES_LEN, MAX_METADATA_LEN, MAX_NAME_LEN, MetadataTooLong};
 pub use output::{Claims, Output, TransportCommand, TransportEnd};
 pub use packets::{PacketRefused, RoutedPacket};
 pub use participant::Grants;
@@ -273,6 +274,7 @@ impl Room {
             participant.state = State::Active;
             participant.version += 1;
             self.changed(now, peer, false);
+            self.tell_qualities(peer);
         }
     }
 
@@ -360,6 +362,16 @@ impl Room {
     /// The room's name.
     pub fn name(&self) -> &str {
         &self.config.name
+    }
+
+    /// The participant of that identity.
+    pub fn participant(&self, identity: &str) -> Option<PeerKey> {
+        self.by_identity.get(identity).copied()
+    }
+
+    /// What the application stored with the room.
+    pub fn metadata(&self) -> &str {
+        &self.metadata
     }
 
     /// How many participants there are, hidden ones included.

@@ -13,6 +13,7 @@ use super::permission::SubscriptionRule;
 use super::subscribe::Subscription;
 use crate::layout::Layout;
 use crate::leave::DisconnectReason;
+use crate::session::ConnectionQuality;
 
 /// What a participant may do (LiveKit `VideoGrant`, resolved).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +80,7 @@ pub(super) struct Participant {
     pub(super) track_names: BTreeSet<String>,
     pub(super) rule: SubscriptionRule,
     pub(super) blobs: Blobs,
+    pub(super) quality: ConnectionQuality,
     /// The number of its last reliable packet.
     pub(super) last_reliable: u32,
 

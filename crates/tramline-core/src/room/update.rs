@@ -188,6 +188,11 @@ impl Room {
         }
         self.updates.num_participants = participants;
         self.updates.num_publishers = publishers;
+        self.tell_room();
+    }
+
+    /// Sends what is to be known of the room to everybody.
+    pub(super) fn tell_room(&mut self) {
         let update = Response::RoomUpdate(proto::RoomUpdate { room: Some(self.room_info()) });
         let message = Arc::new(proto::SignalResponse { message: Some(update) });
         let told = |(peer, participant): (&PeerKey, &Participant)| participant.has_signal.then_some(*peer);

@@ -8,6 +8,7 @@ use tramline_wire::{RoomSid, TrackHandle, TrackSid};
 use super::SessionCounters;
 use super::participants::Participant;
 use super::publish::PublishError;
+use super::quality::ConnectionQuality;
 use super::requests::{DefineSchemaError, FetchSchemaError, RequestId, UpdateError};
 use super::subscribe::SubscribeError;
 use crate::layout::Target;
@@ -166,6 +167,15 @@ pub enum Event {
     },
     /// The room changed, or only its counters.
     RoomChanged(RoomInfo),
+    /// The server has put the local participant into another room. Everybody of the one before was reported as gone.
+    Moved(RoomInfo),
+    /// The connection of a participant, or the own one, is better or worse than before.
+    QualityChanged {
+        /// Whose.
+        participant: Arc<Participant>,
+        /// How good it is.
+        quality: ConnectionQuality,
+    },
     /// The server gave a token that replaces the one of the join: [`Session::token`](super::Session::token).
     TokenRefreshed(Arc<str>),
     /// The session ended. Comes last; operations under way have failed before.

@@ -1,8 +1,10 @@
 //! The client's side of signalling, from the join response to the end.
 
+mod access;
 mod event;
 mod participants;
 mod publish;
+mod quality;
 mod requests;
 mod subscribe;
 
@@ -20,12 +22,15 @@ use crate::leave::{DisconnectReason, LeaveAction, leave_message};
 use crate::track::{TrackInfo, TrackOptions};
 
 pub use crate::layout::{Layout, Target};
+pub use access::TrackPermission;
 pub use event::{Disconnected, Event, Joined, Output, RoomInfo, TransportCommand, UnpublishCause};
 pub use participants::{Participant, ParticipantKind, Permissions};
 pub use publish::{PublishError, PublishWait};
+pub use quality::ConnectionQuality;
 pub use requests::{DefineSchemaError, FetchSchemaError, RequestId, SelfUpdate, UpdateError};
 pub use subscribe::SubscribeError;
 
+use access::Access;
 use participants::Participants;
 use publish::Publications;
 use requests::Requests;
@@ -69,6 +74,7 @@ pub struct Session {
     publications: Publications,
     subscriptions: Subscriptions,
     requests: Requests,
+    access: Access,
     participants: Participants,
     token: Option<Arc<str>>,
     counters: SessionCounters,
@@ -159,6 +165,7 @@ impl Session {
             publications: Publications::default(),
             subscriptions: Subscriptions::default(),
             requests: Requests::default(),
+            access: Access::default(),
             participants: Participants::default(),
             token: None,
             counters: SessionCounters::default(),
@@ -498,18 +505,20 @@ impl Session {
                 }
                 None => self.counters.malformed += 1,
             },
-            Response::RefreshToken(token) => {
-                let token: Arc<str> = token.into();
-                self.token = Some(Arc::clone(&token));
-                self.output.push_back(Output::Event(Event::TokenRefreshed(token)));
-            }
+            Response::RefreshToken(token) => self.handle_token(token),
+            Response::ConnectionQuality(update) => self.handle_quality(update),
+            Response::RoomMoved(moved) => self.handle_moved(moved),
             Response::Pong(_) => {}
             Response::PongResp(pong) => self.handle_pong(now, pong),
             Response::PublishDataTrackResponse(response) => {
+                let first = self.output.len();
                 self.publications.handle_published(response.info, &mut self.counters, &mut self.output);
+                self.note_published(first);
             }
             Response::UnpublishDataTrackResponse(response) => {
+                let first = self.output.len();
                 self.publications.handle_unpublished(response.info, &mut self.counters, &mut self.output);
+                self.note_published(first);
             }
             Response::StoreDataBlobResponse(response) => {
                 self.requests.handle_stored(&response, &mut self.counters, &mut self.output);
@@ -541,6 +550,52 @@ impl Session {
                 self.subscriptions.handle_unpublished(&track, &mut self.output);
             }
         }
+    }
+
+    fn handle_token(&mut self, token: String) {
+        let token: Arc<str> = token.into();
+        self.token = Some(Arc::clone(&token));
+        self.event(Event::TokenRefreshed(token));
+    }
+
+    fn handle_quality(&mut self, update: proto::ConnectionQualityUpdate) {
+        for info in update.updates {
+            let participant = self.participants.by_sid(&info.participant_sid).cloned();
+            match (participant, ConnectionQuality::from_wire(info.quality)) {
+                (Some(participant), Some(quality)) => {
+                    self.event(Event::QualityChanged { participant, quality });
+                }
+                (None, Some(_)) => self.counters.outdated += 1,
+                (_, None) => self.counters.malformed += 1,
+            }
+        }
+    }
+
+    /// The server has put this participant into another room: everybody else is somebody else now.
+    fn handle_moved(&mut self, moved: proto::RoomMovedResponse) {
+        let Some(room) = moved.room else {
+            self.counters.malformed += 1;
+            return;
+        };
+        if !moved.token.is_empty() {
+            self.handle_token(moved.token);
+        }
+        let first = self.output.len();
+        self.participants.clear_remote(&mut self.output);
+        let gone: Vec<TrackSid> = self.output.range(first..).filter_map(unpublished_track).collect();
+        for track in gone {
+            self.subscriptions.handle_unpublished(&track, &mut self.output);
+        }
+        if let Some(local) = moved.participant.and_then(|info| Participant::from_wire(info).ok()) {
+            let before = self.participants.local().cloned();
+            let after = self.participants.set_local(local);
+            if let Some(before) = before {
+                self.event(Event::ParticipantChanged { before, after });
+            }
+        }
+        let room = RoomInfo::from_wire(room, &mut self.counters);
+        self.event(Event::Moved(room));
+        self.handle_update(proto::ParticipantUpdate { participants: moved.other_participants });
     }
 
     fn handle_pong(&mut self, now: Instant, pong: proto::Pong) {

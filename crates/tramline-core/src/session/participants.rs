@@ -147,6 +147,19 @@ impl Participants {
         self.remote.get(identity).map(|remote| &remote.participant)
     }
 
+    pub(super) fn by_sid(&self, sid: &str) -> Option<&Arc<Participant>> {
+        let remote = self.remote.values().map(|remote| &remote.participant);
+        self.local.iter().chain(remote).find(|participant| participant.sid.as_str() == sid)
+    }
+
+    /// Everybody else is gone.
+    pub(super) fn clear_remote(&mut self, output: &mut VecDeque<Output>) {
+        let identities: Vec<Arc<str>> = self.remote.keys().cloned().collect();
+        for identity in identities {
+            self.remove(&identity, DisconnectReason::Migration, output);
+        }
+    }
+
     pub(super) fn iter(
         &self,
     ) -> impl Iterator<Item = (&Arc<Participant>, impl Iterator<Item = &Arc<TrackInfo>>)> {

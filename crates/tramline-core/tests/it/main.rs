@@ -5,6 +5,7 @@ mod e2ee;
 mod e2ee_vectors;
 mod frame_line;
 mod packet_vectors;
+mod people;
 mod queue_model;
 mod requests;
 mod room_rules;

@@ -223,7 +223,7 @@ impl World {
     }
 
     /// Delivers what has arrived and takes what is said, until nobody says anything more at this moment.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         let now = self.now();
         loop {
             // What is due at once belongs to what caused it.

@@ -45,6 +45,8 @@ pub(crate) enum Control {
     SignalDropped { peer: PeerKey },
     /// A snapshot of the counters is wanted.
     Stats { reply: std::sync::mpsc::SyncSender<ServerStats> },
+    /// Something is to be done.
+    Admin(crate::admin::Request),
 }
 
 /// A join whose token has been checked.
@@ -72,6 +74,7 @@ impl Shard {
     pub(super) fn handle_control(&mut self, now: Instant, control: Control) {
         match control {
             Control::SignalDropped { peer } => self.signal_closed(now, peer),
+            Control::Admin(request) => self.handle_admin(now, request),
             Control::Stats { reply } => {
                 // Nobody waits any more if this fails.
                 let _ = reply.try_send(self.snapshot());

@@ -4,6 +4,7 @@
 //! touched write once and sends all of that in one batch. Nothing on the way of a packet takes a lock, and in steady
 //! state nothing of it allocates.
 
+mod admin;
 mod command;
 mod connections;
 mod data;

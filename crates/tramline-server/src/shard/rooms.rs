@@ -76,6 +76,10 @@ impl Rooms {
         Some(f(&mut entry.room))
     }
 
+    pub(super) fn find(&self, name: &str) -> Option<RoomKey> {
+        self.by_name.get(name).copied()
+    }
+
     pub(super) fn room(&self, key: RoomKey) -> Option<&Room> {
         self.rooms.get(&key).map(|entry| &entry.room)
     }

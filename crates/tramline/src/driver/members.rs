@@ -9,7 +9,7 @@ use std::{
 };
 
 use tramline_core::{
-    session::{Joined, Participant as Snapshot, RoomInfo},
+    session::{ConnectionQuality, Joined, Participant as Snapshot, RoomInfo},
     track::TrackInfo,
 };
 use tramline_wire::TrackSid;
@@ -120,6 +120,26 @@ impl Members {
         if before.permissions != after.permissions {
             self.events.push(RoomEvent::ParticipantPermissionsChanged { participant });
         }
+    }
+
+    pub(super) fn handle_quality(&mut self, snapshot: &Snapshot, quality: ConnectionQuality) {
+        let Some(roster) = &self.roster else { return };
+        let participant = if roster.local.identity().as_str() == &*snapshot.identity {
+            Some(Participant::Local(roster.local.clone()))
+        } else {
+            self.remote(&snapshot.identity).map(Participant::Remote)
+        };
+        if let Some(participant) = participant
+            && participant.set_quality(quality)
+        {
+            self.events.push(RoomEvent::ConnectionQualityChanged { quality, participant });
+        }
+    }
+
+    pub(super) fn handle_moved(&mut self, room: RoomInfo) {
+        let Some(roster) = &self.roster else { return };
+        *lock(&roster.room) = room.clone();
+        self.events.push(RoomEvent::Moved { room });
     }
 
     pub(super) fn handle_participant_left(&mut self, snapshot: &Snapshot, reason: DisconnectReason) {

@@ -205,7 +205,8 @@ fn subject(event: &RoomEvent) -> Option<Thing> {
         RoomEvent::ParticipantMetadataChanged { participant, .. }
         | RoomEvent::ParticipantNameChanged { participant, .. }
         | RoomEvent::ParticipantAttributesChanged { participant, .. }
-        | RoomEvent::ParticipantPermissionsChanged { participant } => {
+        | RoomEvent::ParticipantPermissionsChanged { participant }
+        | RoomEvent::ConnectionQualityChanged { participant, .. } => {
             Some(Thing::Participant(participant.sid()))
         }
         RoomEvent::DataTrackPublished(track)
@@ -215,6 +216,7 @@ fn subject(event: &RoomEvent) -> Option<Thing> {
         RoomEvent::LocalDataTrackUnpublished(_)
         | RoomEvent::RoomMetadataChanged { .. }
         | RoomEvent::RoomUpdated
+        | RoomEvent::Moved { .. }
         | RoomEvent::DataReceived { .. }
         | RoomEvent::SipDtmfReceived { .. }
         | RoomEvent::ChatMessage { .. }
@@ -243,6 +245,7 @@ enum Change {
     Decryption(TrackSid),
     Ratchet(TrackSid),
     PacketDecryption(ParticipantIdentity),
+    Quality(ParticipantSid),
 }
 
 /// What an event of a packet holds; 0 for events that say what is.
@@ -286,6 +289,7 @@ fn change(event: &RoomEvent) -> Option<Change> {
         RoomEvent::ParticipantActive(participant) => Some(Change::Active(participant.sid())),
         RoomEvent::DecryptionFailed { track, .. } => Some(Change::Decryption(track.info().sid().clone())),
         RoomEvent::KeyRatcheted { track, .. } => Some(Change::Ratchet(track.info().sid().clone())),
+        RoomEvent::ConnectionQualityChanged { participant, .. } => Some(Change::Quality(participant.sid())),
         RoomEvent::PacketDecryptionFailed { participant_identity, .. } => {
             Some(Change::PacketDecryption(participant_identity.clone()))
         }

@@ -8,8 +8,10 @@ use tokio::sync::oneshot;
 use tramline_core::{
     data_stream::send::Reach,
     packet::{DataPacketKind, reliable::Lane},
+    session::TrackPermission,
 };
 use tramline_net::{clock, random};
+use tramline_wire::TrackSid;
 
 use super::{LocalParticipant, ParticipantIdentity};
 use crate::{
@@ -23,6 +25,19 @@ use crate::{
     rpc::{Handler, PerformRpcData, RpcError, RpcInvocationData},
     sender::{MAX_QUEUED, Outgoing},
 };
+
+/// What one participant may subscribe to: [`LocalParticipant::set_track_subscription_permissions`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ParticipantTrackPermission {
+    /// Who.
+    pub participant_identity: ParticipantIdentity,
+    /// All tracks, also those to come.
+    pub allow_all: bool,
+    /// These tracks.
+    pub allowed_track_sids: Vec<TrackSid>,
+    /// The tracks of these names, also when they are published later.
+    pub allowed_track_names: Vec<String>,
+}
 
 impl LocalParticipant {
     // ---- Packets.
@@ -137,6 +152,27 @@ impl LocalParticipant {
         let sender_identity = sender_identity.as_ref().map(ParticipantIdentity::as_str);
         let outgoing = Outgoing { sender_identity, ..Outgoing::reliable(value, &destinations) };
         self.sender.send(self.identity_str(), outgoing, Lane::Bulk).await
+    }
+
+    // ---- Permissions.
+
+    /// Lets everybody subscribe to the tracks of this participant, as is the case from the start, or only those in `permissions`. Replaces what was said
+    /// before; subscriptions that are not allowed any more end.
+    pub fn set_track_subscription_permissions(
+        &self,
+        all_participants_allowed: bool,
+        permissions: Vec<ParticipantTrackPermission>,
+    ) {
+        let permissions = permissions.into_iter().map(|permission| TrackPermission {
+            identity: permission.participant_identity.as_str().to_owned(),
+            all_tracks: permission.allow_all,
+            track_sids: permission.allowed_track_sids,
+            track_names: permission.allowed_track_names,
+        });
+        self.link.send(ToDriver::SetSubscriptionPermissions {
+            all_participants: all_participants_allowed,
+            permissions: permissions.collect(),
+        });
     }
 
     // ---- Calls.

@@ -7,6 +7,7 @@ mod frames;
 mod joining;
 mod layouts;
 mod leaving;
+mod members;
 mod packets;
 mod schemas;
 mod streams;
