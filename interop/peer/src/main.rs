@@ -5,6 +5,7 @@
 //! ends the program.
 #![allow(clippy::print_stdout, reason = "stdout is how it answers")]
 
+mod messages;
 mod peer;
 
 use std::collections::BTreeMap;
@@ -75,6 +76,48 @@ enum Operation {
     Departed {
         identity: String,
     },
+    Send {
+        payload: String,
+        topic: Option<String>,
+        reliable: bool,
+        #[serde(default)]
+        destinations: Vec<String>,
+    },
+    SendDtmf {
+        code: u32,
+        digit: String,
+    },
+    /// The next packet or tone.
+    Received,
+    Register {
+        method: String,
+    },
+    Call {
+        destination: String,
+        method: String,
+        payload: String,
+        timeout: Option<f64>,
+    },
+    /// At once, or little by little in so many parts.
+    SendText {
+        text: String,
+        topic: String,
+        #[serde(default)]
+        attributes: BTreeMap<String, String>,
+        #[serde(default)]
+        parts: usize,
+    },
+    SendBytes {
+        payload: String,
+        topic: String,
+        name: String,
+    },
+    SendFile {
+        path: String,
+        topic: String,
+    },
+    /// The next stream that has come whole.
+    Streamed,
     Disconnected,
     Close,
 }
@@ -169,6 +212,23 @@ async fn perform(peer: &Rc<Peer>, operation: Operation) -> Result<Value, String>
             peer.departed(&identity).await;
             Ok(Value::Null)
         }
+        Operation::Send { payload, topic, reliable, destinations } => {
+            peer.send(&payload, topic, reliable, destinations).await.map(Value::from)
+        }
+        Operation::SendDtmf { code, digit } => peer.send_dtmf(code, digit).await.map(Value::from),
+        Operation::Received => Ok(peer.received().await),
+        Operation::Register { method } => peer.register(&method).map(Value::from),
+        Operation::Call { destination, method, payload, timeout } => {
+            peer.call(destination, method, payload, timeout).await.map(Value::from)
+        }
+        Operation::SendText { text, topic, attributes, parts } => {
+            peer.send_text(text, topic, attributes, parts).await.map(Value::from)
+        }
+        Operation::SendBytes { payload, topic, name } => {
+            peer.send_bytes(&payload, topic, name).await.map(Value::from)
+        }
+        Operation::SendFile { path, topic } => peer.send_file(&path, topic).await.map(Value::from),
+        Operation::Streamed => peer.streamed().await,
         Operation::Disconnected => Ok(peer.disconnected().await.into()),
         Operation::Close => peer.close().await.map(Value::from),
     }

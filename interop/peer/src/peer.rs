@@ -1,7 +1,7 @@
 //! The participant: the SDK's handles by the names that the cases use for them.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 
 use aws_lc_rs::digest;
@@ -30,8 +30,12 @@ pub(crate) struct Peer {
     remote: RefCell<HashMap<String, RemoteDataTrack>>,
     streams: RefCell<Vec<Stream>>,
     ended: RefCell<Option<DisconnectReason>>,
+    /// Packets that came and were not asked for yet.
+    pub(crate) messages: RefCell<VecDeque<Value>>,
+    /// Streams that were read whole, or not, and were not asked for yet.
+    pub(crate) read_streams: RefCell<VecDeque<Result<Value, String>>>,
     /// After each event of the room.
-    changed: Notify,
+    pub(crate) changed: Notify,
 }
 
 impl Peer {
@@ -70,14 +74,14 @@ impl Peer {
                     self.remote.borrow_mut().remove(track.info().sid().as_str());
                 }
                 RoomEvent::Disconnected { reason, .. } => *self.ended.borrow_mut() = Some(reason),
-                _ => {}
+                event => self.note(event),
             }
             self.changed.notify_waiters();
         }
     }
 
     /// The first value that `find` gives, which is asked again after each event.
-    async fn until<T>(&self, find: impl Fn() -> Option<T>) -> T {
+    pub(crate) async fn until<T>(&self, find: impl Fn() -> Option<T>) -> T {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
@@ -88,7 +92,7 @@ impl Peer {
         }
     }
 
-    fn room(&self) -> Result<&Room, String> {
+    pub(crate) fn room(&self) -> Result<&Room, String> {
         self.room.get().ok_or_else(|| "this peer is not connected".to_owned())
     }
 
@@ -212,18 +216,22 @@ impl Peer {
 
 fn described(frame: &DataTrackFrame) -> Value {
     let payload = frame.payload();
-    let sha256 = digest::digest(&digest::SHA256, payload);
-    let hex: String = sha256.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     json!({
         "size": payload.len(),
-        "sha256": hex,
+        "sha256": sha256(payload),
         "user_timestamp": frame.user_timestamp().map(|timestamp| timestamp.to_string()),
         "is_probe": payload.starts_with(PROBE),
     })
 }
 
+/// In hexadecimal.
+pub(crate) fn sha256(content: &[u8]) -> String {
+    let digest = digest::digest(&digest::SHA256, content);
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// An error with its causes, as a user would print it.
-fn told(error: impl std::error::Error) -> String {
+pub(crate) fn told(error: impl std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -4,6 +4,7 @@ It loads the native library that it comes with, or the one that `LIVEKIT_LIB_PAT
 """
 
 import asyncio
+import hashlib
 import os
 
 from livekit import rtc
@@ -25,6 +26,9 @@ EVENTS = [
     "participant_metadata_changed",
     "participant_attributes_changed",
 ]
+TOPIC = "t"
+"""The topic of all streams in the cases."""
+
 DERIVATIONS = {"pbkdf2": KeyDerivationFunction.PBKDF2, "hkdf": KeyDerivationFunction.HKDF}
 
 
@@ -54,10 +58,17 @@ class OfficialPeer(Peer):
         self.local: dict[str, rtc.LocalDataTrack] = {}
         self.remote: dict[str, rtc.RemoteDataTrack] = {}
         self.reason: str | None = None
+        self.messages: asyncio.Queue[dict] = asyncio.Queue()
+        self.streams: asyncio.Queue[dict | Exception] = asyncio.Queue()
+        self.reading: set[asyncio.Task] = set()
         self.changed = asyncio.Condition()
         self.room.on("data_track_published", self._published)
         self.room.on("data_track_unpublished", lambda sid: self.remote.pop(sid, None) and self._notify())
         self.room.on("disconnected", self._disconnected)
+        self.room.on("data_received", self._packet)
+        self.room.on("sip_dtmf_received", self._tone)
+        self.room.register_text_stream_handler(TOPIC, self._text_opened)
+        self.room.register_byte_stream_handler(TOPIC, self._bytes_opened)
         for event in EVENTS:
             self.room.on(event, lambda *_: self._notify())
 
@@ -68,6 +79,44 @@ class OfficialPeer(Peer):
     def _disconnected(self, reason) -> None:
         self.reason = rtc.DisconnectReason.Name(reason)
         self._notify()
+
+    def _packet(self, packet: rtc.DataPacket) -> None:
+        sender = packet.participant and packet.participant.identity
+        reliable = packet.kind == rtc.DataPacketKind.KIND_RELIABLE
+        seen = {"size": len(packet.data), "sha256": hashlib.sha256(packet.data).hexdigest()}
+        self.messages.put_nowait({**seen, "topic": packet.topic or None, "reliable": reliable, "sender": sender})
+
+    def _tone(self, tone: rtc.SipDTMF) -> None:
+        sender = tone.participant and tone.participant.identity
+        self.messages.put_nowait({"code": tone.code, "digit": tone.digit, "sender": sender})
+
+    def _text_opened(self, reader: rtc.TextStreamReader, sender: str) -> None:
+        self._read(reader, sender, None)
+
+    def _bytes_opened(self, reader: rtc.ByteStreamReader, sender: str) -> None:
+        self._read(reader, sender, reader.info.name)
+
+    def _read(self, reader, sender: str, name: str | None) -> None:
+        async def read() -> None:
+            try:
+                parts = [part async for part in reader]
+            except Exception as error:
+                return self.streams.put_nowait(Refused(str(error)))
+            content = b"".join(part.encode() if isinstance(part, str) else part for part in parts)
+            self.streams.put_nowait(
+                {
+                    "topic": reader.info.topic,
+                    "sender": sender,
+                    "name": name,
+                    "attributes": dict(reader.info.attributes or {}),
+                    "size": len(content),
+                    "sha256": hashlib.sha256(content).hexdigest(),
+                }
+            )
+
+        task = asyncio.ensure_future(read())
+        self.reading.add(task)
+        task.add_done_callback(self.reading.discard)
 
     def _notify(self) -> None:
         async def notify() -> None:
@@ -143,6 +192,61 @@ class OfficialPeer(Peer):
             return seen if expected in (None, seen) else None
 
         return await self._until(find)
+
+    async def send(
+        self, payload: bytes, topic: str | None = None, reliable: bool = True, destinations: tuple[str, ...] = ()
+    ) -> None:
+        local = self.room.local_participant
+        try:
+            await local.publish_data(
+                payload, reliable=reliable, destination_identities=list(destinations), topic=topic or ""
+            )
+        except Exception as error:
+            raise Refused(getattr(error, "message", str(error))) from error
+
+    async def send_dtmf(self, code: int, digit: str) -> None:
+        await self.room.local_participant.publish_dtmf(code=code, digit=digit)
+
+    async def received(self) -> dict:
+        return await self.messages.get()
+
+    async def register(self, method: str) -> None:
+        async def handle(data: rtc.RpcInvocationData) -> str:
+            if method == "echo":
+                return data.payload
+            raise rtc.RpcError(101, "mine", "d")
+
+        self.room.local_participant.register_rpc_method(method, handle)
+
+    async def call(self, destination: str, method: str, payload: str, timeout: float | None = None) -> str:
+        try:
+            return await self.room.local_participant.perform_rpc(
+                destination_identity=destination, method=method, payload=payload, response_timeout=timeout
+            )
+        except rtc.RpcError as error:
+            raise Refused(f"{error.code} {error.message}") from error
+
+    async def send_text(self, text: str, topic: str, attributes: dict[str, str] = {}, parts: int = 1) -> None:
+        local = self.room.local_participant
+        if parts == 1:
+            await local.send_text(text, topic=topic, attributes=attributes)
+            return
+        writer = await local.stream_text(topic=topic, attributes=attributes)
+        step = -(-len(text) // parts)
+        for start in range(0, len(text), step):
+            await writer.write(text[start : start + step])
+        await writer.aclose()
+
+    async def send_bytes(self, payload: bytes, topic: str, name: str) -> None:
+        await self.room.local_participant.send_bytes(payload, topic=topic, name=name)
+
+    async def send_file(self, path: str, topic: str) -> None:
+        await self.room.local_participant.send_file(path, topic=topic)
+
+    async def streamed(self) -> dict:
+        if isinstance(stream := await self.streams.get(), Exception):
+            raise stream
+        return stream
 
     async def departed(self, identity: str) -> None:
         await self._until(lambda: identity not in self.room.remote_participants)

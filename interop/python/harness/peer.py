@@ -121,6 +121,41 @@ class Peer(abc.ABC):
         """Waits until `identity` is in the room, and like `expected`: its name, metadata and attributes."""
 
     @abc.abstractmethod
+    async def send(
+        self, payload: bytes, topic: str | None = None, reliable: bool = True, destinations: tuple[str, ...] = ()
+    ) -> None:
+        """Sends a packet; raises `Refused`."""
+
+    @abc.abstractmethod
+    async def send_dtmf(self, code: int, digit: str) -> None: ...
+
+    @abc.abstractmethod
+    async def received(self) -> dict:
+        """The next packet (size, sha256, topic, reliable, sender) or tone (code, digit, sender) that came."""
+
+    @abc.abstractmethod
+    async def register(self, method: str) -> None:
+        """Lets others call `echo`, which answers with the payload, or any other name, which fails with error 101."""
+
+    @abc.abstractmethod
+    async def call(self, destination: str, method: str, payload: str, timeout: float | None = None) -> str:
+        """Calls a method; raises `Refused` with the number of the error in front."""
+
+    @abc.abstractmethod
+    async def send_text(self, text: str, topic: str, attributes: dict[str, str] = {}, parts: int = 1) -> None:
+        """Sends a text at once, or little by little."""
+
+    @abc.abstractmethod
+    async def send_bytes(self, payload: bytes, topic: str, name: str) -> None: ...
+
+    @abc.abstractmethod
+    async def send_file(self, path: str, topic: str) -> None: ...
+
+    @abc.abstractmethod
+    async def streamed(self) -> dict:
+        """The next stream with the topic `t` that came whole: topic, sender, name, attributes, size, sha256."""
+
+    @abc.abstractmethod
     async def departed(self, identity: str) -> None:
         """Waits until `identity` has left."""
 

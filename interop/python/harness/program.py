@@ -24,6 +24,12 @@ class Program:
         timestamp = None if user_timestamp is None else int(user_timestamp)
         await self.peer.push(sid, base64.b64decode(payload), timestamp)
 
+    async def send(self, payload: str, topic: str | None, reliable: bool, destinations: list[str]) -> None:
+        await self.peer.send(base64.b64decode(payload), topic, reliable, tuple(destinations))
+
+    async def send_bytes(self, payload: str, topic: str, name: str) -> None:
+        await self.peer.send_bytes(base64.b64decode(payload), topic, name)
+
     async def track(self, publisher: str, name: str) -> str:
         track = await self.peer.track(publisher, name)
         self.tracks[track.sid] = track

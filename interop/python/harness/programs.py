@@ -126,6 +126,36 @@ class ProgramPeer(Peer):
     async def participant(self, identity: str, expected: dict | None = None) -> dict:
         return await self._call("participant", identity=identity, expected=expected)
 
+    async def send(
+        self, payload: bytes, topic: str | None = None, reliable: bool = True, destinations: tuple[str, ...] = ()
+    ) -> None:
+        payload64 = base64.b64encode(payload).decode()
+        await self._call("send", payload=payload64, topic=topic, reliable=reliable, destinations=list(destinations))
+
+    async def send_dtmf(self, code: int, digit: str) -> None:
+        await self._call("send_dtmf", code=code, digit=digit)
+
+    async def received(self) -> dict:
+        return await self._call("received")
+
+    async def register(self, method: str) -> None:
+        await self._call("register", method=method)
+
+    async def call(self, destination: str, method: str, payload: str, timeout: float | None = None) -> str:
+        return await self._call("call", destination=destination, method=method, payload=payload, timeout=timeout)
+
+    async def send_text(self, text: str, topic: str, attributes: dict[str, str] = {}, parts: int = 1) -> None:
+        await self._call("send_text", text=text, topic=topic, attributes=attributes, parts=parts)
+
+    async def send_bytes(self, payload: bytes, topic: str, name: str) -> None:
+        await self._call("send_bytes", payload=base64.b64encode(payload).decode(), topic=topic, name=name)
+
+    async def send_file(self, path: str, topic: str) -> None:
+        await self._call("send_file", path=path, topic=topic)
+
+    async def streamed(self) -> dict:
+        return await self._call("streamed")
+
     async def departed(self, identity: str) -> None:
         await self._call("departed", identity=identity)
 
