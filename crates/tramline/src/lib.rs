@@ -23,6 +23,9 @@
 //! # fn main() { let _ = tramline::block_on(echo("", "")); }
 //! ```
 //!
+//! Beside the tracks there are packets, calls of methods, and text and byte streams: see [`LocalParticipant::publish_data`],
+//! [`LocalParticipant::perform_rpc`] and [`LocalParticipant::send_text`]; what comes is in the [`RoomEvent`]s, and [`messages`] shows all of it.
+//!
 //! * No runtime is needed: each [`Room`] brings one thread of its own (`tramline-room`), and every future here runs on any executor, [`block_on`]
 //!   included. Nothing is shared between rooms: a process has as many of our threads as it has rooms. They take no signals.
 //! * Nothing blocks a publisher. Each track has a live queue, bounded by age (100 ms) and bytes; what is too old is dropped whole, oldest first,
@@ -30,6 +33,9 @@
 //! * Handles are cheap to clone and may be used and dropped on any thread, also outside a runtime and while one shuts down. Dropping the last
 //!   handle of a local track unpublishes it, dropping the last stream of a remote track unsubscribes, dropping the room leaves it.
 #![forbid(unsafe_code)]
+
+#[doc = include_str!("messages.md")]
+pub mod messages {}
 
 mod data_packet;
 mod data_stream;
