@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::library;
 use crate::metadata::Metadata;
 use crate::stage::{self, Report, Tally};
 use crate::system;
@@ -51,6 +52,9 @@ pub(crate) fn stages(report: &mut Report, total: &mut Tally, wanted: Wanted) {
     if wanted.python && has_python {
         report.stage("official Python", || suite(&mut pytest(), &programs, total, pytest_tally));
     }
+    if wanted.library {
+        report.stage("symbols of our library", || check_library(&programs.join(LIBRARY_FILE)));
+    }
     if wanted.library && has_python {
         report.stage("Python on our library", || {
             suite(pytest().env(LIBRARY, programs.join(LIBRARY_FILE)), &programs, total, pytest_tally)
@@ -67,6 +71,23 @@ pub(crate) fn stages(report: &mut Report, total: &mut Tally, wanted: Wanted) {
             suite(&mut command, &programs, total, tap_tally)
         });
     }
+}
+
+/// It shows LiveKit's four functions and nothing else, and asks for no newer glibc than is promised.
+fn check_library(library: &Path) -> Result<(), String> {
+    let shown = library::exported(library)?;
+    let wanted =
+        ["dispose", "drop_handle", "initialize", "request"].map(|name| format!("livekit_ffi_{name}"));
+    if !shown.iter().eq(&wanted) {
+        return Err(format!("{LIBRARY_FILE} shows {shown:?}, expected {wanted:?}"));
+    }
+    let (major, minor) = library::newest_glibc(library)?;
+    println!("{LIBRARY_FILE} needs glibc {major}.{minor}");
+    let (most, least) = library::GLIBC_FLOOR;
+    if (major, minor) > (most, least) {
+        return Err(format!("{LIBRARY_FILE} needs glibc {major}.{minor}, promised is {most}.{least}"));
+    }
+    Ok(())
 }
 
 /// Runs the cases of a folder with node's runner.

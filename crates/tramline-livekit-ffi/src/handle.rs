@@ -10,6 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 use tramline::{
     ByteStreamReader, ByteStreamWriter, LocalDataTrack, LocalParticipant, RemoteDataTrack, RemoteParticipant,
     TextStreamReader, TextStreamWriter,
@@ -25,8 +26,8 @@ pub(crate) type Handle = u64;
 #[derive(Clone)]
 pub(crate) enum Object {
     Room(Arc<RoomEntry>),
-    /// With its room, so that a participant of a room that was left says so.
-    LocalParticipant(LocalParticipant),
+    /// With its room, so that a participant of a room that was left says so; and turns for publishing.
+    LocalParticipant(LocalParticipant, Arc<Semaphore>),
     /// Wrappers only drop it.
     RemoteParticipant(#[allow(dead_code, reason = "held for its owner")] RemoteParticipant),
     LocalTrack(LocalDataTrack),
@@ -115,7 +116,15 @@ impl Handles {
 
     pub(crate) fn local_participant(&self, handle: Handle) -> Option<LocalParticipant> {
         match self.find(handle) {
-            Some(Object::LocalParticipant(participant)) => Some(participant),
+            Some(Object::LocalParticipant(participant, _)) => Some(participant),
+            _ => None,
+        }
+    }
+
+    /// Turns for publishing: a local participant and as many requests as may be open at once.
+    pub(crate) fn publisher(&self, handle: Handle) -> Option<(LocalParticipant, Arc<Semaphore>)> {
+        match self.find(handle) {
+            Some(Object::LocalParticipant(participant, turns)) => Some((participant, turns)),
             _ => None,
         }
     }

@@ -17,7 +17,7 @@ pub(crate) fn publish(
     request: proto::PublishDataTrackRequest,
 ) -> proto::PublishDataTrackResponse {
     let async_id = client.async_id(request.request_async_id);
-    let participant = handles().local_participant(request.local_participant_handle);
+    let publisher = handles().publisher(request.local_participant_handle);
     let mut options = DataTrackOptions::new(request.options.name);
     if let Some(schema) = request.options.schema {
         options = options.with_schema(schema::id(schema));
@@ -28,14 +28,18 @@ pub(crate) fn publish(
     let job = {
         let client = Arc::clone(client);
         async move {
-            let result = match participant {
-                Some(participant) => match participant.publish_data_track(options).await {
-                    Ok(track) => Outcome::Track(announce(track)),
-                    Err(error) => Outcome::Error(proto::PublishDataTrackError {
-                        code: code(error.code()),
-                        message: error.to_string(),
-                    }),
-                },
+            let result = match publisher {
+                Some((participant, turns)) => {
+                    // They never close.
+                    let _turn = turns.acquire().await;
+                    match participant.publish_data_track(options).await {
+                        Ok(track) => Outcome::Track(announce(track)),
+                        Err(error) => Outcome::Error(proto::PublishDataTrackError {
+                            code: code(error.code()),
+                            message: error.to_string(),
+                        }),
+                    }
+                }
                 None => Outcome::Error(proto::PublishDataTrackError {
                     code: proto::PublishDataTrackErrorCode::InvalidHandle as i32,
                     message: "the handle is no local participant's".to_owned(),

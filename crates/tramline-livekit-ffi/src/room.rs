@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use tokio::sync::Semaphore;
 use tramline::{KeyProvider, Room, RoomEvents, RoomOptions};
 use tramline_net::runtime::spawn_thread;
 
@@ -21,6 +22,9 @@ use crate::{
 /// How long the events of a room wait for the wrapper to say that it listens. Some never do; LiveKit's library gives such a room up,
 /// this one begins to talk.
 const READY_WITHIN: Duration = Duration::from_secs(15);
+
+/// Requests to publish a track that are open at once. LiveKit's server hangs up on a participant from whom more than 200 messages wait.
+const PUBLISHING: usize = 64;
 
 /// A room of the wrapper's. Dropping the last reference leaves it.
 pub(crate) struct RoomEntry {
@@ -126,7 +130,9 @@ fn announce(
     let result = connect_callback::Result {
         room: proto::OwnedRoom { handle: convert::owned(handle), info: convert::room_info(room.room()) },
         local_participant: proto::OwnedParticipant {
-            handle: convert::owned(handles.insert(Object::LocalParticipant(local.clone()))),
+            handle: convert::owned(
+                handles.insert(Object::LocalParticipant(local.clone(), Arc::new(Semaphore::new(PUBLISHING)))),
+            ),
             info: participant_info!(&local),
         },
         participants,

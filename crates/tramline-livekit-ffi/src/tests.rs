@@ -1,7 +1,10 @@
 //! The library as a wrapper sees it: through its four functions, against the embedded server.
 
+mod talk;
+
 use std::{
     cell::Cell,
+    ffi::CStr,
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -322,23 +325,27 @@ unsafe extern "C" fn callback(data: *const u8, len: usize) {
 
 impl Library {
     fn start() -> Self {
+        Self::start_as(c"test")
+    }
+
+    fn start_as(sdk: &CStr) -> Self {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let library = Self { _turn: turn };
-        library.initialize();
+        library.initialize(sdk);
         library
     }
 
     /// As a wrapper does that initialises without having disposed.
     fn restart(self) -> Self {
-        self.initialize();
+        self.initialize(c"test");
         self
     }
 
-    fn initialize(&self) {
+    fn initialize(&self, sdk: &CStr) {
         told().clear();
         IS_BLOCKING.store(false, Ordering::Release);
         // SAFETY: the callback can be called from everywhere at any time, and the strings are literals.
-        unsafe { livekit_ffi_initialize(Some(callback), false, c"test".as_ptr(), c"1".as_ptr()) };
+        unsafe { livekit_ffi_initialize(Some(callback), false, sdk.as_ptr(), c"1".as_ptr()) };
     }
 
     fn try_request(&self, message: Request) -> Option<Response> {

@@ -3,11 +3,13 @@
 import asyncio
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
+from livekit import rtc
 from livekit.rtc._ffi_client import FfiClient
 from livekit.rtc._proto import data_track_pb2, ffi_pb2, handle_pb2, participant_pb2, room_pb2, stats_pb2
 
@@ -454,3 +456,20 @@ async def test_the_library_can_be_disposed_of_and_started_again(server):
     )
     assert await process.wait() == 0
     assert os.environ[LIBRARY]
+
+
+@pytest.mark.parametrize("other", ["a copy of ours", "the wheel's own"])
+async def test_two_libraries_work_beside_each_other_in_one_process(server, tmp_path, other):
+    if other == "a copy of ours":
+        # Under another name, so that the loader takes it for another library.
+        path = tmp_path / "second-copy.so"
+        shutil.copy(os.environ[LIBRARY], path)
+    else:
+        path = Path(rtc.__file__).parent / "resources/liblivekit_ffi.so"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "harness.side_by_side", "--url", server.url, "--key", server.api_key, "--secret", server.api_secret),
+        *("--other", str(path)),
+        env=dict(os.environ, PYTHONFAULTHANDLER="1"),
+    )
+    assert await process.wait() == 0

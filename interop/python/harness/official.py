@@ -33,7 +33,7 @@ DERIVATIONS = {"pbkdf2": KeyDerivationFunction.PBKDF2, "hkdf": KeyDerivationFunc
 
 
 class OfficialStream(Stream):
-    may_lose = not ON_OUR_LIBRARY
+    may_lose = not ON_OUR_LIBRARY or "TRAMLINE_INTEROP_URL" in os.environ
 
     def __init__(self, inner: rtc.DataTrackStream) -> None:
         self.inner = inner
