@@ -6,7 +6,7 @@
 //
 // Ownership. A handle (tramline_room, tramline_stream, ...) that a function gives through a `T **` argument or as a `T *` belongs to the
 //   caller, who frees it with the `_free` function of its type, once. A `const T *` and a `tramline_str` are borrowed: they belong to what
-//   they were asked of and are gone with it. A `tramline_string` is the caller's, freed with tramline_string_free. A received frame is the
+//   they were asked of and are gone with it. A `tramline_string` is the caller's, freed with tramline_string_free, and so are `tramline_bytes`. A received frame is the
 //   caller's until tramline_frame_release. Arguments stay the caller's: what a function needs for longer it copies.
 //   Handles do not depend on each other: a track or a stream may be freed after its room, and says then that it has ended.
 //
@@ -26,8 +26,8 @@
 //
 // Threads. Every function may be called on any thread, and on the same handle at the same time, with one exception: when a handle is freed, no
 //   other call with it may begin or be running, except those that wait (reads, polls, pushes with a time-out), which return then.
-//   Each room has a thread of its own, `tramline-room`, and one for its callback, `tramline-event`; while a name is looked up there may be
-//   a `tramline-dns`. They block all signals but the processor's faults and SIGPROF, and no signal disposition of the process is touched:
+//   Each room has a thread of its own, `tramline-room`, and one for its callback, `tramline-event`; handlers of calls run on threads
+//   `tramline-rpc`; while a name is looked up there may be a `tramline-dns`, while a file is sent or saved a `tramline-file`. They block all signals but the processor's faults and SIGPROF, and no signal disposition of the process is touched:
 //   SIGPIPE may stay as it is.
 //
 // Callbacks run on the threads that their types name. They must not throw and must not leave by longjmp.
@@ -48,6 +48,21 @@
 
 /// The version of the ABI that this header describes. Additions keep it; what breaks a linked program raises it, and the SONAME.
 #define TRAMLINE_ABI_VERSION 1
+
+/// Among the flags of a packet: it is one that is repeated until it arrives.
+#define TRAMLINE_FLAG_RELIABLE 1
+
+/// Among the flags of a packet: it came encrypted. Without that the server, or whoever controls it, could have made it.
+#define TRAMLINE_FLAG_ENCRYPTED 2
+
+/// Among the flags of a chat message: it replaces the one with its id.
+#define TRAMLINE_FLAG_EDITED 4
+
+/// Among the flags of a chat message: the one with its id is to be removed.
+#define TRAMLINE_FLAG_DELETED 8
+
+/// Among the flags of a chat message: an agent made it of what somebody said.
+#define TRAMLINE_FLAG_GENERATED 16
 
 /// Drops by reason. Fixed for good, with room for reasons to come.
 #define TRAMLINE_DROP_REASONS 32
@@ -201,6 +216,40 @@ enum tramline_status
     TRAMLINE_ERR_UPDATE_TIMEOUT = 604,
     /// The session has ended.
     TRAMLINE_ERR_UPDATE_DISCONNECTED = 605,
+    /// The packet is longer than packets may be: send long contents with `tramline_room_send_bytes`, or in parts.
+    TRAMLINE_ERR_DATA_TOO_LARGE = 700,
+    /// The token does not allow it: it needs `canPublishData`.
+    TRAMLINE_ERR_DATA_NOT_ALLOWED = 701,
+    /// Too much waits to be sent: send later, or wait with `tramline_room_publish_data`.
+    TRAMLINE_ERR_DATA_QUEUE_FULL = 702,
+    /// The room is encrypted and there is no key to encrypt with.
+    TRAMLINE_ERR_DATA_NO_KEY = 703,
+    /// It was not sent: the session has ended.
+    TRAMLINE_ERR_DATA_DISCONNECTED = 704,
+    /// The session ended after it was sent, and before it was known to have arrived.
+    TRAMLINE_ERR_DATA_MAY_HAVE_ARRIVED = 705,
+    /// It was not sent, through a fault of this side.
+    TRAMLINE_ERR_DATA_INTERNAL = 706,
+    /// The content is closed: nothing can be written any more.
+    TRAMLINE_ERR_CONTENT_CLOSED = 720,
+    /// Topic, attributes and destinations are too long together.
+    TRAMLINE_ERR_CONTENT_HEADER_TOO_LARGE = 721,
+    /// The file cannot be read or written, or its name is no plain file name.
+    TRAMLINE_ERR_CONTENT_FILE = 722,
+    /// The sender gave it up, and said why.
+    TRAMLINE_ERR_CONTENT_ABORTED = 730,
+    /// The sender has left, or the session has ended, before all of it was there.
+    TRAMLINE_ERR_CONTENT_SENDER_GONE = 731,
+    /// A part is missing.
+    TRAMLINE_ERR_CONTENT_INCOMPLETE = 732,
+    /// It is longer than it announced, or than is accepted.
+    TRAMLINE_ERR_CONTENT_TOO_LONG = 733,
+    /// It was not read quickly enough, and too much was waiting.
+    TRAMLINE_ERR_CONTENT_UNREAD = 734,
+    /// It is damaged, or no text, or only some of it is encrypted.
+    TRAMLINE_ERR_CONTENT_MALFORMED = 735,
+    /// The call failed, at the other side or on the way; the error says with which number.
+    TRAMLINE_ERR_RPC = 800,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -280,6 +329,22 @@ enum tramline_event_kind
     TRAMLINE_EVENT_ROOM_UPDATED = 16,
     /// The server gave a later token, for joining again when this one has expired. Sets `value`.
     TRAMLINE_EVENT_TOKEN_REFRESHED = 17,
+    /// A packet came. Sets `data`, `len`, `value` to its topic, `flags`, and `participant` unless the server itself sent it, or somebody who is not
+    /// seen.
+    TRAMLINE_EVENT_DATA_RECEIVED = 18,
+    /// A tone of a telephone's keypad came. Sets `count` to its code, `value` to the key, and `participant` as a packet does.
+    TRAMLINE_EVENT_DTMF_RECEIVED = 19,
+    /// A chat message of LiveKit's older form came. Sets `value` to the text, `old_value` to its id, `count` to the time in milliseconds since 1970
+    /// by the sender's clock, `flags`, and `participant` as a packet does. An edited one has the id of the one that it replaces.
+    TRAMLINE_EVENT_CHAT_MESSAGE = 20,
+    /// Somebody sends a text; `tramline_event_take_reader` gives what reads it. Sets `value` to the topic, and `identity`. A
+    /// text that nobody reads is thrown away.
+    TRAMLINE_EVENT_TEXT_OPENED = 21,
+    /// Somebody sends bytes, perhaps a file. As for a text.
+    TRAMLINE_EVENT_BYTES_OPENED = 22,
+    /// Packets of somebody cannot be decrypted and are dropped. Told once for each sender and cause, until one can be read again. Sets `identity` and
+    /// `detail`.
+    TRAMLINE_EVENT_PACKET_DECRYPTION_FAILED = 23,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -542,6 +607,13 @@ typedef int32_t tramline_schema_encoding;
 /// Keys and values of a participant, sorted by key.
 typedef struct tramline_attributes tramline_attributes;
 
+/// Reads a text, or bytes, that somebody sends. All its functions may be called on any thread, at the same time: each part goes to one of the
+/// readers, and a close wakes them all.
+typedef struct tramline_content_reader tramline_content_reader;
+
+/// Writes a text, or bytes, little by little. Writes of several threads come one after the other.
+typedef struct tramline_content_writer tramline_content_writer;
+
 /// The keys of one or more rooms: set before or after they are joined, on any thread. A room keeps what it needs of them; the handle may be
 /// freed.
 ///
@@ -572,6 +644,10 @@ typedef struct tramline_remote_track_list tramline_remote_track_list;
 /// One participant's stay in a room. It has one thread of its own, `tramline-room`, which does all its work.
 typedef struct tramline_room tramline_room;
 
+/// A call that came in, to be answered once. It waits as long as the handle lives; freed without an answer it fails with LiveKit's 1500,
+/// application error.
+typedef struct tramline_rpc_call tramline_rpc_call;
+
 /// The frames of one subscription, in the order in which they became whole. All its functions may be called on any thread, at the same time:
 /// each frame goes to one of the readers, and a close wakes them all.
 typedef struct tramline_stream tramline_stream;
@@ -585,14 +661,6 @@ typedef struct tramline_string {
     size_t len;
 } tramline_string;
 
-/// Takes a message: who says it (a module's name) and what, both UTF-8 and NUL-terminated, both gone when it returns. Runs on any thread, also the
-/// library's own, but never twice at once. It must not throw, should be quick, and must not block on a thread that uses the library. What
-/// calls of this library in it would log is lost.
-typedef void (*tramline_log_callback)(void *user_data,
-                                      tramline_log_level level,
-                                      const char *logger,
-                                      const char *message);
-
 /// Bytes that belong to the caller, who frees them with `tramline_bytes_free`.
 typedef struct tramline_bytes {
     /// The bytes; null when there are none.
@@ -600,6 +668,14 @@ typedef struct tramline_bytes {
     /// How many.
     size_t len;
 } tramline_bytes;
+
+/// Takes a message: who says it (a module's name) and what, both UTF-8 and NUL-terminated, both gone when it returns. Runs on any thread, also the
+/// library's own, but never twice at once. It must not throw, should be quick, and must not block on a thread that uses the library. What
+/// calls of this library in it would log is lost.
+typedef void (*tramline_log_callback)(void *user_data,
+                                      tramline_log_level level,
+                                      const char *logger,
+                                      const char *message);
 
 /// What `tramline_keys` are made of. Take `tramline_key_options_defaults` and set what differs.
 typedef struct tramline_key_options {
@@ -643,6 +719,13 @@ typedef struct tramline_room_options {
     /// Whether one connection carries the data of both directions, as current servers know it: 0 or 1. Default 1; a server that does not know
     /// it gets two all the same.
     uint8_t single_peer_connection;
+    /// Bytes of packets that wait in the events for a slow reader; beyond that the oldest are dropped, which `TRAMLINE_EVENT_EVENTS_LOST` tells.
+    /// Default 32 MiB.
+    size_t packet_capacity;
+    /// Bytes that wait in all texts and bytes of the room that come in; beyond that the one with the most fails. Default 64 MiB.
+    size_t content_capacity;
+    /// Most bytes of one text, or of bytes, that come in. Default 5 GB.
+    uint64_t max_content_len;
     /// Keys for end-to-end encryption: with them, tracks are published encrypted, and encrypted ones can be read. Null for none.
     const struct tramline_keys *keys;
 } tramline_room_options;
@@ -694,6 +777,14 @@ typedef struct tramline_event {
     struct tramline_str detail;
     /// How many.
     uint64_t count;
+    /// What came.
+    const uint8_t *data;
+    /// Its length in bytes.
+    size_t len;
+    /// Who sent it.
+    struct tramline_str identity;
+    /// `TRAMLINE_FLAG_...`.
+    uint32_t flags;
 } tramline_event;
 
 /// Takes the events of a room. Runs on the thread `tramline-event` of that room, one event after the other. `event` and what it points to are
@@ -922,6 +1013,136 @@ typedef struct tramline_stream_stats {
     uint64_t dropped[TRAMLINE_DROP_REASONS];
 } tramline_stream_stats;
 
+/// A packet to others in the room. Take `tramline_data_packet_defaults` and set what differs.
+typedef struct tramline_data_packet {
+    /// `sizeof(tramline_data_packet)`.
+    size_t struct_size;
+    /// The message.
+    const uint8_t *data;
+    /// Its length: with everything around it at most 64,000 bytes; about 1,100 fit into one datagram.
+    size_t len;
+    /// What it is about, for the receivers; empty for none.
+    struct tramline_str topic;
+    /// Identities of those whom it is for.
+    const struct tramline_str *destinations;
+    /// How many; 0 for everybody else in the room.
+    size_t destination_count;
+    /// A mark, usually 16 random bytes, of which the server lets only one packet through: for a program that may send one twice. Not with
+    /// end-to-end encryption, which hides it from the server.
+    const uint8_t *nonce;
+    /// Its length; 0 for none.
+    size_t nonce_len;
+    /// Whether it is repeated until it arrives, in order with the others; otherwise it is sent once: 0 or 1. Default 1.
+    uint8_t reliable;
+} tramline_data_packet;
+
+/// Why a call failed: LiveKit's numbers from 1400 and 1500 on, or one of the application's. The texts are to be freed.
+typedef struct tramline_rpc_error {
+    /// The number; 0 when the call did not fail.
+    uint32_t code;
+    /// In words.
+    struct tramline_string message;
+    /// More, for the application.
+    struct tramline_string data;
+} tramline_rpc_error;
+
+/// Answers a call. Runs on a thread `tramline-rpc`, up to 256 at once: it may block, and call any function of this library. The call is its to
+/// keep: it may answer at once, or later on any thread; `tramline_rpc_call_free` is the last of it either way.
+typedef void (*tramline_rpc_handler)(void *user_data, struct tramline_rpc_call *call);
+
+/// Called once when a handler is not registered any more and does not run any more, on any thread.
+typedef void (*tramline_rpc_release)(void *user_data);
+
+/// What a call is. The texts live as long as the call.
+typedef struct tramline_rpc_call_info {
+    /// `sizeof(tramline_rpc_call_info)`.
+    size_t struct_size;
+    /// The caller's id of the call.
+    struct tramline_str request_id;
+    /// Who calls.
+    struct tramline_str caller;
+    /// The method's name, as it was registered.
+    struct tramline_str method;
+    /// What the caller gave.
+    struct tramline_str payload;
+    /// How long the caller waits, in milliseconds.
+    uint64_t response_timeout_ms;
+} tramline_rpc_call_info;
+
+/// What a content says of itself. The texts live as long as the handle that was asked.
+typedef struct tramline_content_info {
+    /// `sizeof(tramline_content_info)`.
+    size_t struct_size;
+    /// Its id, unique among those of its sender.
+    struct tramline_str id;
+    /// What it is about.
+    struct tramline_str topic;
+    /// What is in it.
+    struct tramline_str mime_type;
+    /// Of bytes: the name of the file; empty for none.
+    struct tramline_str name;
+    /// Of a text: the one that it answers; empty for none.
+    struct tramline_str reply_to_id;
+    /// Of a text: byte contents that belong to it.
+    const struct tramline_str *attachments;
+    /// How many.
+    size_t attachment_count;
+    /// When it began, in milliseconds since 1970 by the sender's clock.
+    int64_t timestamp_ms;
+    /// Its bytes, or `UINT64_MAX` when that was not known from the start.
+    uint64_t total_length;
+    /// Of a text: LiveKit's number for what it does: 0 create, 1 update, 2 delete, 3 reaction.
+    int32_t operation;
+    /// Of a text: counts its edits.
+    int32_t version;
+    /// Whether it is a text: 0 or 1.
+    uint8_t is_text;
+    /// Whether it travels encrypted: 0 or 1.
+    uint8_t is_encrypted;
+    /// Of a text: whether an agent made it of what somebody said: 0 or 1.
+    uint8_t is_generated;
+} tramline_content_info;
+
+/// How to send a text or bytes. Take `tramline_content_options_defaults` and set what differs.
+typedef struct tramline_content_options {
+    /// `sizeof(tramline_content_options)`.
+    size_t struct_size;
+    /// What it is about: receivers choose by it.
+    struct tramline_str topic;
+    /// Its id; a random one when this is empty.
+    struct tramline_str id;
+    /// Keys and values for the receivers. With everything else in the header at most 15,000 bytes.
+    const struct tramline_attribute *attributes;
+    /// How many.
+    size_t attribute_count;
+    /// Identities of those whom it is for.
+    const struct tramline_str *destinations;
+    /// How many; 0 for everybody else in the room.
+    size_t destination_count;
+    /// Of bytes: what is in it; empty is `application/octet-stream`.
+    struct tramline_str mime_type;
+    /// Of bytes: the name of the file; when it is empty, that of the file that is sent.
+    struct tramline_str name;
+    /// Of a text: the one that it answers.
+    struct tramline_str reply_to_id;
+    /// Of a text: ids of byte contents that belong to it.
+    const struct tramline_str *attachments;
+    /// How many.
+    size_t attachment_count;
+    /// For agents: in whose name it is sent.
+    struct tramline_str sender_identity;
+    /// Of what is written little by little: its bytes, or `UINT64_MAX` when that is not known. Default `UINT64_MAX`.
+    uint64_t total_length;
+    /// Of a text: LiveKit's number for what it does: 0 create, 1 update, 2 delete, 3 reaction. Default 0.
+    int32_t operation;
+    /// Of a text: counts its edits. Default 0.
+    int32_t version;
+    /// Whether whole contents are compressed when all receivers take that and it becomes shorter: 0 or 1. Default 1.
+    uint8_t compress;
+    /// Of a text: whether an agent made it of what somebody said: 0 or 1. Default 0.
+    uint8_t is_generated;
+} tramline_content_options;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -947,6 +1168,9 @@ const char *tramline_last_error(void);
 /// Frees a text. An empty one needs it not, and takes it.
 void tramline_string_free(struct tramline_string string);
 
+/// Frees bytes, and wipes them first: they may be a key. None need it not, and are taken.
+void tramline_bytes_free(struct tramline_bytes bytes);
+
 /// Hands messages of at least `level` (one of `tramline_log_level`) to `callback`, for the whole process. A null callback ends that. Libraries below
 /// this one are heard from `TRAMLINE_LOG_WARN` on.
 ///
@@ -955,9 +1179,6 @@ void tramline_string_free(struct tramline_string string);
 tramline_status tramline_set_log_callback(tramline_log_callback callback,
                                           void *user_data,
                                           int32_t level);
-
-/// Frees bytes, and wipes them first. None need it not, and are taken.
-void tramline_bytes_free(struct tramline_bytes bytes);
 
 /// Fills `options` with the defaults. `struct_size` is `sizeof(tramline_key_options)`.
 tramline_status tramline_key_options_defaults(struct tramline_key_options *options,
@@ -1356,6 +1577,178 @@ tramline_status tramline_stream_read_stats(const struct tramline_stream *stream,
 
 /// Closes the stream and frees the handle.
 void tramline_stream_free(struct tramline_stream *stream);
+
+/// Fills `packet` with the defaults. `struct_size` is `sizeof(tramline_data_packet)`.
+tramline_status tramline_data_packet_defaults(struct tramline_data_packet *packet,
+                                              size_t struct_size);
+
+/// Sends a packet, and waits: a reliable one, until it has arrived at the server, which keeps it for its receivers; a lossy one, until it is on
+/// its way. Receivers see `TRAMLINE_EVENT_DATA_RECEIVED`.
+tramline_status tramline_room_publish_data(const struct tramline_room *room,
+                                           const struct tramline_data_packet *packet);
+
+/// As `tramline_room_publish_data`, without waiting: the packet is queued, in order with all others. `TRAMLINE_ERR_DATA_QUEUE_FULL` when 8 MiB wait
+/// already; what goes wrong later is not told.
+tramline_status tramline_room_try_publish_data(const struct tramline_room *room,
+                                               const struct tramline_data_packet *packet);
+
+/// Sends a tone of a telephone's keypad to the participants of these identities, or to everybody else when there are none, and waits until it has
+/// arrived at the server. `digit` is `0` to `9`, `*`, `#`, `A` to `D`.
+tramline_status tramline_room_publish_dtmf(const struct tramline_room *room,
+                                           uint32_t code,
+                                           const char *digit,
+                                           size_t digit_len,
+                                           const struct tramline_str *destinations,
+                                           size_t destination_count);
+
+/// Calls `method` of the participant `destination`, and waits for its answer, at most `timeout_ms`; negative is LiveKit's default of 15,000. `response`
+/// is to be freed with `tramline_string_free`.
+///
+/// `TRAMLINE_ERR_RPC` when it fails, and then `error`, unless it is null, says why: 1401 at once when nobody of that identity is in the room,
+/// 1400 when it has no such method, 1501 and 1502 when it does not answer in time, 1503 when it leaves, or what its method says.
+tramline_status tramline_room_perform_rpc(const struct tramline_room *room,
+                                          const char *destination,
+                                          size_t destination_len,
+                                          const char *method,
+                                          size_t method_len,
+                                          const char *payload,
+                                          size_t payload_len,
+                                          int64_t timeout_ms,
+                                          struct tramline_string *response,
+                                          struct tramline_rpc_error *error);
+
+/// Lets others call `method`; one that is registered already is replaced. `user_data` is handed to `handler` as it is, and to `release`, which may be
+/// null, when it is not needed any more: after `tramline_room_unregister_rpc` or another registration, or with the room.
+tramline_status tramline_room_register_rpc(const struct tramline_room *room,
+                                           const char *method,
+                                           size_t method_len,
+                                           tramline_rpc_handler handler,
+                                           void *user_data,
+                                           tramline_rpc_release release);
+
+/// Calls of `method` are refused from now on; those that run go on. Unknown names are ignored.
+tramline_status tramline_room_unregister_rpc(const struct tramline_room *room,
+                                             const char *method,
+                                             size_t method_len);
+
+/// What the call is.
+tramline_status tramline_rpc_call_read_info(const struct tramline_rpc_call *call,
+                                            struct tramline_rpc_call_info *info);
+
+/// Answers the call. `TRAMLINE_CLOSED` when it was answered before. The call is still to be freed.
+tramline_status tramline_rpc_call_answer(const struct tramline_rpc_call *call,
+                                         const char *payload,
+                                         size_t payload_len);
+
+/// Lets the call fail, with a number of the application's and at most 256 bytes of words. As `tramline_rpc_call_answer` otherwise.
+tramline_status tramline_rpc_call_fail(const struct tramline_rpc_call *call,
+                                       uint32_t code,
+                                       const char *message,
+                                       size_t message_len,
+                                       const char *data,
+                                       size_t data_len);
+
+/// Frees the call.
+void tramline_rpc_call_free(struct tramline_rpc_call *call);
+
+/// What the content says of itself.
+tramline_status tramline_content_reader_info(const struct tramline_content_reader *reader,
+                                             struct tramline_content_info *info);
+
+/// Its attributes, to be freed: those that it began with, and at its end those that came with the end on top.
+tramline_status tramline_content_reader_attributes(const struct tramline_content_reader *reader,
+                                                   struct tramline_attributes **attributes);
+
+/// The next part, not empty, to be freed with `tramline_bytes_free`; of a text whole characters. Waits for it at most `timeout_ms`: negative is
+/// without end.
+///
+/// `TRAMLINE_TIMED_OUT`, `TRAMLINE_ENDED` behind the last part, `TRAMLINE_CLOSED` after a close, or why it did not come whole
+/// (`TRAMLINE_ERR_CONTENT_...`).
+tramline_status tramline_content_reader_next(const struct tramline_content_reader *reader,
+                                             int64_t timeout_ms,
+                                             struct tramline_bytes *part);
+
+/// All of it, or all that was not read yet, to be freed with `tramline_bytes_free`. As `tramline_content_reader_next` otherwise; nothing is lost when
+/// the time is over.
+tramline_status tramline_content_reader_read_all(const struct tramline_content_reader *reader,
+                                                 int64_t timeout_ms,
+                                                 struct tramline_bytes *all);
+
+/// Saves bytes as a file in `directory`, under the sender's name for it unless `name` is another, and waits until all of it is there. `path` is
+/// where, to be freed; it may be null. A file that is there is replaced.
+tramline_status tramline_content_reader_save(const struct tramline_content_reader *reader,
+                                             const char *directory,
+                                             size_t directory_len,
+                                             const char *name,
+                                             size_t name_len,
+                                             struct tramline_string *path);
+
+/// Ends the interest; idempotent. Threads that wait in a read return `TRAMLINE_CLOSED`, and what still comes is thrown away.
+tramline_status tramline_content_reader_close(const struct tramline_content_reader *reader);
+
+/// Closes the reader and frees the handle.
+void tramline_content_reader_free(struct tramline_content_reader *reader);
+
+/// Fills `options` with the defaults. `struct_size` is `sizeof(tramline_content_options)`.
+tramline_status tramline_content_options_defaults(struct tramline_content_options *options,
+                                                  size_t struct_size);
+
+/// Sends a text of any length, and waits until all of it has arrived at the server. `id` is its id, to be freed; it may be null. Receivers see
+/// `TRAMLINE_EVENT_TEXT_OPENED`.
+tramline_status tramline_room_send_text(const struct tramline_room *room,
+                                        const char *data,
+                                        size_t len,
+                                        const struct tramline_content_options *options,
+                                        struct tramline_string *id);
+
+/// As `tramline_room_send_text`, for bytes; receivers see `TRAMLINE_EVENT_BYTES_OPENED`.
+tramline_status tramline_room_send_bytes(const struct tramline_room *room,
+                                         const uint8_t *data,
+                                         size_t len,
+                                         const struct tramline_content_options *options,
+                                         struct tramline_string *id);
+
+/// As `tramline_room_send_bytes`, for the file at `path`.
+tramline_status tramline_room_send_file(const struct tramline_room *room,
+                                        const char *path,
+                                        size_t path_len,
+                                        const struct tramline_content_options *options,
+                                        struct tramline_string *id);
+
+/// Begins a text that is written little by little.
+tramline_status tramline_room_open_text(const struct tramline_room *room,
+                                        const struct tramline_content_options *options,
+                                        struct tramline_content_writer **writer);
+
+/// Begins bytes that are written little by little.
+tramline_status tramline_room_open_bytes(const struct tramline_room *room,
+                                         const struct tramline_content_options *options,
+                                         struct tramline_content_writer **writer);
+
+/// What the content says of itself.
+tramline_status tramline_content_writer_info(const struct tramline_content_writer *writer,
+                                             struct tramline_content_info *info);
+
+/// Writes a part; of a text, whole characters. Waits while the network is slower than the writer.
+tramline_status tramline_content_writer_write(const struct tramline_content_writer *writer,
+                                              const uint8_t *data,
+                                              size_t len);
+
+/// Ends the content, with attributes on top of the first ones, and waits until all of it has arrived at the server. A reason that is not empty makes
+/// it a failure for the receivers.
+tramline_status tramline_content_writer_close(const struct tramline_content_writer *writer,
+                                              const char *reason,
+                                              size_t reason_len,
+                                              const struct tramline_attribute *attributes,
+                                              size_t attribute_count);
+
+/// Frees the writer. When it was not closed, the receivers are told that the content was given up.
+void tramline_content_writer_free(struct tramline_content_writer *writer);
+
+/// What reads the text, or the bytes, of an event that tells of some; to be freed. For the first who asks: `TRAMLINE_ERR_NOT_FOUND` afterwards, and
+/// for any other event.
+tramline_status tramline_event_take_reader(const struct tramline_event *event,
+                                           struct tramline_content_reader **reader);
 
 /// Frees an event that was polled, with everything that it points to.
 void tramline_event_free(struct tramline_event *event);

@@ -2,11 +2,23 @@
 
 use std::{mem::size_of, ptr};
 
-use sdk::{Participant, RemoteDataTrack, RoomEvent};
+use bytes::Bytes;
+use sdk::{
+    ByteStreamReader, DataPacketKind, Participant, ParticipantIdentity, RemoteDataTrack, RemoteParticipant,
+    RoomEvent, TakeCell, TextStreamReader,
+};
 
 use crate::{
-    error::guard, fork::Generation, handle::Owned, list::tramline_attributes,
-    participant::tramline_participant, remote_track::tramline_remote_track, stats, text::tramline_str,
+    content::{Content, tramline_content_reader},
+    error::{Failure, guard},
+    fork::Generation,
+    handle::{self, Out, Owned},
+    list::tramline_attributes,
+    participant::tramline_participant,
+    remote_track::tramline_remote_track,
+    stats,
+    status::tramline_status::{self, TRAMLINE_ERR_NOT_FOUND},
+    text::tramline_str,
 };
 
 /// What happened. Later versions add kinds: ignore those that you do not know.
@@ -50,6 +62,22 @@ pub enum tramline_event_kind {
     TRAMLINE_EVENT_ROOM_UPDATED = 16,
     /// The server gave a later token, for joining again when this one has expired. Sets `value`.
     TRAMLINE_EVENT_TOKEN_REFRESHED = 17,
+    /// A packet came. Sets `data`, `len`, `value` to its topic, `flags`, and `participant` unless the server itself sent it, or somebody who is not
+    /// seen.
+    TRAMLINE_EVENT_DATA_RECEIVED = 18,
+    /// A tone of a telephone's keypad came. Sets `count` to its code, `value` to the key, and `participant` as a packet does.
+    TRAMLINE_EVENT_DTMF_RECEIVED = 19,
+    /// A chat message of LiveKit's older form came. Sets `value` to the text, `old_value` to its id, `count` to the time in milliseconds since 1970
+    /// by the sender's clock, `flags`, and `participant` as a packet does. An edited one has the id of the one that it replaces.
+    TRAMLINE_EVENT_CHAT_MESSAGE = 20,
+    /// Somebody sends a text; `tramline_event_take_reader` gives what reads it. Sets `value` to the topic, and `identity`. A
+    /// text that nobody reads is thrown away.
+    TRAMLINE_EVENT_TEXT_OPENED = 21,
+    /// Somebody sends bytes, perhaps a file. As for a text.
+    TRAMLINE_EVENT_BYTES_OPENED = 22,
+    /// Packets of somebody cannot be decrypted and are dropped. Told once for each sender and cause, until one can be read again. Sets `identity` and
+    /// `detail`.
+    TRAMLINE_EVENT_PACKET_DECRYPTION_FAILED = 23,
 }
 
 use tramline_event_kind::*;
@@ -83,7 +111,26 @@ pub struct tramline_event {
     pub detail: tramline_str,
     /// How many.
     pub count: u64,
+    /// What came.
+    pub data: *const u8,
+    /// Its length in bytes.
+    pub len: usize,
+    /// Who sent it.
+    pub identity: tramline_str,
+    /// `TRAMLINE_FLAG_...`.
+    pub flags: u32,
 }
+
+/// Among the flags of a packet: it is one that is repeated until it arrives.
+pub const TRAMLINE_FLAG_RELIABLE: u32 = 1;
+/// Among the flags of a packet: it came encrypted. Without that the server, or whoever controls it, could have made it.
+pub const TRAMLINE_FLAG_ENCRYPTED: u32 = 2;
+/// Among the flags of a chat message: it replaces the one with its id.
+pub const TRAMLINE_FLAG_EDITED: u32 = 4;
+/// Among the flags of a chat message: the one with its id is to be removed.
+pub const TRAMLINE_FLAG_DELETED: u32 = 8;
+/// Among the flags of a chat message: an agent made it of what somebody said.
+pub const TRAMLINE_FLAG_GENERATED: u32 = 16;
 
 /// An event with what it points to. The view comes first: its address is that of the whole.
 #[repr(C)]
@@ -95,6 +142,16 @@ pub(crate) struct Event {
     attributes: Option<Box<tramline_attributes>>,
     texts: [String; 2],
     local_track: Option<sdk::DataTrackInfo>,
+    data: Bytes,
+    identity: Option<ParticipantIdentity>,
+    reader: Reader,
+}
+
+/// What reads a content that was opened, for the first who asks.
+enum Reader {
+    None,
+    Text(TakeCell<TextStreamReader>),
+    Bytes(TakeCell<ByteStreamReader>),
 }
 
 impl Event {
@@ -147,6 +204,48 @@ impl Event {
                 this.view.kind = TRAMLINE_EVENT_TOKEN_REFRESHED;
                 this.change(String::new(), token.as_ref().to_owned());
             }
+            RoomEvent::DataReceived { payload, topic, kind, participant, encrypted } => {
+                this.view.kind = TRAMLINE_EVENT_DATA_RECEIVED;
+                this.sent_by(participant);
+                this.change(String::new(), topic.unwrap_or_default());
+                let reliable = kind == DataPacketKind::Reliable;
+                this.flag(&[(reliable, TRAMLINE_FLAG_RELIABLE), (encrypted, TRAMLINE_FLAG_ENCRYPTED)]);
+                this.data = payload;
+            }
+            RoomEvent::SipDtmfReceived { code, digit, participant } => {
+                this.view.kind = TRAMLINE_EVENT_DTMF_RECEIVED;
+                this.sent_by(participant);
+                this.change(String::new(), digit.unwrap_or_default());
+                this.view.count = code.into();
+            }
+            RoomEvent::ChatMessage { message, participant } => {
+                this.view.kind = TRAMLINE_EVENT_CHAT_MESSAGE;
+                this.sent_by(participant);
+                this.flag(&[
+                    (message.edit_timestamp_ms.is_some(), TRAMLINE_FLAG_EDITED),
+                    (message.deleted, TRAMLINE_FLAG_DELETED),
+                    (message.generated, TRAMLINE_FLAG_GENERATED),
+                ]);
+                this.view.count = message.timestamp_ms.cast_unsigned();
+                this.change(message.id, message.message);
+            }
+            RoomEvent::TextStreamOpened { reader, topic, participant_identity } => {
+                this.view.kind = TRAMLINE_EVENT_TEXT_OPENED;
+                this.change(String::new(), topic);
+                this.identity = Some(participant_identity);
+                this.reader = Reader::Text(reader);
+            }
+            RoomEvent::ByteStreamOpened { reader, topic, participant_identity } => {
+                this.view.kind = TRAMLINE_EVENT_BYTES_OPENED;
+                this.change(String::new(), topic);
+                this.identity = Some(participant_identity);
+                this.reader = Reader::Bytes(reader);
+            }
+            RoomEvent::PacketDecryptionFailed { participant_identity, error } => {
+                this.view.kind = TRAMLINE_EVENT_PACKET_DECRYPTION_FAILED;
+                this.detail(error.to_string());
+                this.identity = Some(participant_identity);
+            }
             RoomEvent::RoomMetadataChanged { old_metadata, metadata } => {
                 this.view.kind = TRAMLINE_EVENT_ROOM_METADATA_CHANGED;
                 this.change(old_metadata, metadata);
@@ -181,6 +280,10 @@ impl Event {
                 value: tramline_str::EMPTY,
                 detail: tramline_str::EMPTY,
                 count: 0,
+                data: ptr::null(),
+                len: 0,
+                identity: tramline_str::EMPTY,
+                flags: 0,
             },
             generation: Generation::of_this_process(),
             participant: None,
@@ -188,12 +291,25 @@ impl Event {
             attributes: None,
             texts: Default::default(),
             local_track: None,
+            data: Bytes::new(),
+            identity: None,
+            reader: Reader::None,
         })
     }
 
     fn about(&mut self, kind: tramline_event_kind, participant: Participant) {
         self.view.kind = kind;
         self.participant = Some(Box::new(Owned::new(participant).into()));
+    }
+
+    fn sent_by(&mut self, participant: Option<RemoteParticipant>) {
+        self.identity = participant.as_ref().map(RemoteParticipant::identity);
+        self.participant =
+            participant.map(|participant| Box::new(Owned::new(Participant::Remote(participant)).into()));
+    }
+
+    fn flag(&mut self, flags: &[(bool, u32)]) {
+        self.view.flags = flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum();
     }
 
     fn track(&mut self, kind: tramline_event_kind, track: RemoteDataTrack) {
@@ -217,6 +333,12 @@ impl Event {
         self.view.participant = self.participant.as_deref().map_or(ptr::null(), ptr::from_ref);
         self.view.track = self.track.as_deref().map_or(ptr::null(), ptr::from_ref);
         self.view.attributes = self.attributes.as_deref().map_or(ptr::null(), ptr::from_ref);
+        if !self.data.is_empty() {
+            (self.view.data, self.view.len) = (self.data.as_ptr(), self.data.len());
+        }
+        if let Some(identity) = &self.identity {
+            self.view.identity = tramline_str::of(identity.as_str());
+        }
         if let Some(info) = &self.local_track {
             self.view.track_name = tramline_str::of(info.name());
             self.view.track_sid = tramline_str::of(info.sid().as_str());
@@ -226,6 +348,33 @@ impl Event {
     pub(crate) fn into_raw(self: Box<Self>) -> *mut tramline_event {
         Box::into_raw(self).cast()
     }
+}
+
+/// What reads the text, or the bytes, of an event that tells of some; to be freed. For the first who asks: `TRAMLINE_ERR_NOT_FOUND` afterwards, and
+/// for any other event.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tramline_event_take_reader(
+    event: *const tramline_event,
+    reader: *mut *mut tramline_content_reader,
+) -> tramline_status {
+    guard(|| {
+        // SAFETY: the rules on results and handles: what is not null is the address of an `Event`, as `into_raw` gave it.
+        let (out, event) = unsafe { (Out::handle(reader, "reader")?, event.cast::<Event>().as_ref()) };
+        let event = event.ok_or_else(|| Failure::null("event"))?;
+        if !event.generation.is_current() {
+            return Err(handle::forked());
+        }
+        let content = match &event.reader {
+            Reader::None => None,
+            Reader::Text(cell) => cell.take().map(Content::text),
+            Reader::Bytes(cell) => cell.take().map(Content::bytes),
+        };
+        let content = content.ok_or_else(|| {
+            Failure::new(TRAMLINE_ERR_NOT_FOUND, "the event has no reader, or it was taken before")
+        })?;
+        out.set(handle::new(content));
+        Ok(())
+    })
 }
 
 /// Frees an event that was polled, with everything that it points to.

@@ -9,7 +9,7 @@ use crate::{
     handle::{self, Out, Owned, handle},
     status::tramline_status::{self, *},
     structs::{self, Extensible},
-    text,
+    text::{self, tramline_bytes},
 };
 
 /// The keys of one or more rooms: set before or after they are joined, on any thread. A room keeps what it needs of them; the handle may be
@@ -92,46 +92,6 @@ impl tramline_key_options {
         // SAFETY: the same rule.
         let salt = unsafe { text::bytes(self.ratchet_salt, self.ratchet_salt_len, "options.ratchet_salt") }?;
         Ok(options.with_ratchet_salt(salt))
-    }
-}
-
-/// Bytes that belong to the caller, who frees them with `tramline_bytes_free`.
-#[repr(C)]
-#[derive(Debug)]
-pub struct tramline_bytes {
-    /// The bytes; null when there are none.
-    pub data: *const u8,
-    /// How many.
-    pub len: usize,
-}
-
-impl tramline_bytes {
-    const EMPTY: Self = Self { data: ptr::null(), len: 0 };
-
-    fn new(bytes: Vec<u8>) -> Self {
-        if bytes.is_empty() {
-            return Self::EMPTY;
-        }
-        let bytes = bytes.into_boxed_slice();
-        let len = bytes.len();
-        Self { data: Box::into_raw(bytes).cast::<u8>().cast_const(), len }
-    }
-}
-
-/// Frees bytes, and wipes them first. None need it not, and are taken.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tramline_bytes_free(bytes: tramline_bytes) {
-    if bytes.data.is_null() {
-        return;
-    }
-    let slice = ptr::slice_from_raw_parts_mut(bytes.data.cast_mut(), bytes.len);
-    // SAFETY: only `tramline_bytes::new` makes some that are not null, of exactly this size.
-    unsafe {
-        for at in 0..bytes.len {
-            // Volatile, or it would be left out: nobody reads it.
-            ptr::write_volatile(bytes.data.cast_mut().add(at), 0);
-        }
-        drop(Box::from_raw(slice));
     }
 }
 

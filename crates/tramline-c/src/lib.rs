@@ -21,6 +21,8 @@
     reason = "the rules are the same everywhere and stand in the preface of the header"
 )]
 
+mod content;
+mod content_send;
 mod error;
 mod event;
 mod event_thread;
@@ -31,9 +33,11 @@ mod keys;
 mod list;
 mod local_track;
 mod log;
+mod packet;
 mod participant;
 mod remote_track;
 mod room;
+mod rpc;
 mod schema;
 mod stats;
 mod status;

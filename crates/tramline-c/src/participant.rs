@@ -272,20 +272,31 @@ pub unsafe extern "C" fn tramline_room_set_attributes(
     guard(|| {
         // SAFETY: the rule on handles.
         let local = unsafe { handle::value(room, "room") }?.local_participant()?;
-        if attributes.is_null() && count > 0 {
-            return Err(Failure::null("attributes"));
-        }
-        let mut changes = BTreeMap::new();
-        for index in 0..count {
-            // SAFETY: the rule on bytes: there are `count` of them, each with two texts.
-            let (key, value) = unsafe {
-                let attribute = *attributes.add(index);
-                (attribute.key.read("attributes.key")?, attribute.value.read("attributes.value")?)
-            };
-            changes.insert(key.to_owned(), value.to_owned());
-        }
+        // SAFETY: the rule on bytes.
+        let changes = unsafe { self::attributes(attributes, count) }?;
         Ok(block_on(local.set_attributes(changes))??)
     })
+}
+
+/// # Safety
+/// The rule on bytes: there are `count` of them, each with two texts.
+pub(crate) unsafe fn attributes(
+    attributes: *const tramline_attribute,
+    count: usize,
+) -> Result<BTreeMap<String, String>, Failure> {
+    if attributes.is_null() && count > 0 {
+        return Err(Failure::null("attributes"));
+    }
+    let mut read = BTreeMap::new();
+    for index in 0..count {
+        // SAFETY: the same rule.
+        let (key, value) = unsafe {
+            let attribute = *attributes.add(index);
+            (attribute.key.read("attributes.key")?, attribute.value.read("attributes.value")?)
+        };
+        read.insert(key.to_owned(), value.to_owned());
+    }
+    Ok(read)
 }
 
 /// The data tracks that another participant publishes, as they are now; to be freed. Empty for the one that this session is.

@@ -72,6 +72,13 @@ pub struct tramline_room_options {
     /// Whether one connection carries the data of both directions, as current servers know it: 0 or 1. Default 1; a server that does not know
     /// it gets two all the same.
     pub single_peer_connection: u8,
+    /// Bytes of packets that wait in the events for a slow reader; beyond that the oldest are dropped, which `TRAMLINE_EVENT_EVENTS_LOST` tells.
+    /// Default 32 MiB.
+    pub packet_capacity: usize,
+    /// Bytes that wait in all texts and bytes of the room that come in; beyond that the one with the most fails. Default 64 MiB.
+    pub content_capacity: usize,
+    /// Most bytes of one text, or of bytes, that come in. Default 5 GB.
+    pub max_content_len: u64,
     /// Keys for end-to-end encryption: with them, tracks are published encrypted, and encrypted ones can be read. Null for none.
     pub keys: *const tramline_keys,
 }
@@ -91,6 +98,9 @@ unsafe impl Extensible for tramline_room_options {
             extra_roots_pem: tramline_str::EMPTY,
             system_roots: defaults.tls.system_roots.into(),
             single_peer_connection: defaults.single_peer_connection.into(),
+            packet_capacity: defaults.packet_capacity,
+            content_capacity: defaults.stream_capacity,
+            max_content_len: defaults.max_stream_len,
             keys: std::ptr::null(),
         }
     }
@@ -104,6 +114,9 @@ impl tramline_room_options {
         options.connect_timeout = Duration::from_millis(self.connect_timeout_ms);
         options.close_timeout = Duration::from_millis(self.close_timeout_ms);
         options.event_capacity = self.event_capacity;
+        options.packet_capacity = self.packet_capacity;
+        options.stream_capacity = self.content_capacity;
+        options.max_stream_len = self.max_content_len;
         let mut tls = TlsOptions::default();
         tls.system_roots = self.system_roots != 0;
         // SAFETY: the same rule.

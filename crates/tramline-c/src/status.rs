@@ -164,6 +164,43 @@ pub enum tramline_status {
     TRAMLINE_ERR_UPDATE_TIMEOUT = 604,
     /// The session has ended.
     TRAMLINE_ERR_UPDATE_DISCONNECTED = 605,
+
+    /// The packet is longer than packets may be: send long contents with `tramline_room_send_bytes`, or in parts.
+    TRAMLINE_ERR_DATA_TOO_LARGE = 700,
+    /// The token does not allow it: it needs `canPublishData`.
+    TRAMLINE_ERR_DATA_NOT_ALLOWED = 701,
+    /// Too much waits to be sent: send later, or wait with `tramline_room_publish_data`.
+    TRAMLINE_ERR_DATA_QUEUE_FULL = 702,
+    /// The room is encrypted and there is no key to encrypt with.
+    TRAMLINE_ERR_DATA_NO_KEY = 703,
+    /// It was not sent: the session has ended.
+    TRAMLINE_ERR_DATA_DISCONNECTED = 704,
+    /// The session ended after it was sent, and before it was known to have arrived.
+    TRAMLINE_ERR_DATA_MAY_HAVE_ARRIVED = 705,
+    /// It was not sent, through a fault of this side.
+    TRAMLINE_ERR_DATA_INTERNAL = 706,
+
+    /// The content is closed: nothing can be written any more.
+    TRAMLINE_ERR_CONTENT_CLOSED = 720,
+    /// Topic, attributes and destinations are too long together.
+    TRAMLINE_ERR_CONTENT_HEADER_TOO_LARGE = 721,
+    /// The file cannot be read or written, or its name is no plain file name.
+    TRAMLINE_ERR_CONTENT_FILE = 722,
+    /// The sender gave it up, and said why.
+    TRAMLINE_ERR_CONTENT_ABORTED = 730,
+    /// The sender has left, or the session has ended, before all of it was there.
+    TRAMLINE_ERR_CONTENT_SENDER_GONE = 731,
+    /// A part is missing.
+    TRAMLINE_ERR_CONTENT_INCOMPLETE = 732,
+    /// It is longer than it announced, or than is accepted.
+    TRAMLINE_ERR_CONTENT_TOO_LONG = 733,
+    /// It was not read quickly enough, and too much was waiting.
+    TRAMLINE_ERR_CONTENT_UNREAD = 734,
+    /// It is damaged, or no text, or only some of it is encrypted.
+    TRAMLINE_ERR_CONTENT_MALFORMED = 735,
+
+    /// The call failed, at the other side or on the way; the error says with which number.
+    TRAMLINE_ERR_RPC = 800,
 }
 
 use tramline_status::*;
@@ -211,6 +248,11 @@ const NAMES: &[(tramline_status, &str)] = names! {
     TRAMLINE_ERR_SCHEMA_REFUSED TRAMLINE_ERR_SCHEMA_TIMEOUT TRAMLINE_ERR_SCHEMA_DISCONNECTED TRAMLINE_ERR_SCHEMA_MALFORMED
     TRAMLINE_ERR_UPDATE_INVALID TRAMLINE_ERR_UPDATE_NOT_ALLOWED TRAMLINE_ERR_UPDATE_LIMIT_REACHED TRAMLINE_ERR_UPDATE_REFUSED
     TRAMLINE_ERR_UPDATE_TIMEOUT TRAMLINE_ERR_UPDATE_DISCONNECTED
+    TRAMLINE_ERR_DATA_TOO_LARGE TRAMLINE_ERR_DATA_NOT_ALLOWED TRAMLINE_ERR_DATA_QUEUE_FULL TRAMLINE_ERR_DATA_NO_KEY
+    TRAMLINE_ERR_DATA_DISCONNECTED TRAMLINE_ERR_DATA_MAY_HAVE_ARRIVED TRAMLINE_ERR_DATA_INTERNAL
+    TRAMLINE_ERR_CONTENT_CLOSED TRAMLINE_ERR_CONTENT_HEADER_TOO_LARGE TRAMLINE_ERR_CONTENT_FILE TRAMLINE_ERR_CONTENT_ABORTED
+    TRAMLINE_ERR_CONTENT_SENDER_GONE TRAMLINE_ERR_CONTENT_INCOMPLETE TRAMLINE_ERR_CONTENT_TOO_LONG TRAMLINE_ERR_CONTENT_UNREAD
+    TRAMLINE_ERR_CONTENT_MALFORMED TRAMLINE_ERR_RPC
 };
 
 impl From<ConnectError> for Failure {

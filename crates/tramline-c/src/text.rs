@@ -70,6 +70,46 @@ pub unsafe extern "C" fn tramline_string_free(string: tramline_string) {
     }
 }
 
+/// Bytes that belong to the caller, who frees them with `tramline_bytes_free`.
+#[repr(C)]
+#[derive(Debug)]
+pub struct tramline_bytes {
+    /// The bytes; null when there are none.
+    pub data: *const u8,
+    /// How many.
+    pub len: usize,
+}
+
+impl tramline_bytes {
+    pub(crate) const EMPTY: Self = Self { data: std::ptr::null(), len: 0 };
+
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+        if bytes.is_empty() {
+            return Self::EMPTY;
+        }
+        let bytes = bytes.into_boxed_slice();
+        let len = bytes.len();
+        Self { data: Box::into_raw(bytes).cast::<u8>().cast_const(), len }
+    }
+}
+
+/// Frees bytes, and wipes them first: they may be a key. None need it not, and are taken.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tramline_bytes_free(bytes: tramline_bytes) {
+    if bytes.data.is_null() {
+        return;
+    }
+    let slice = std::ptr::slice_from_raw_parts_mut(bytes.data.cast_mut(), bytes.len);
+    // SAFETY: only `tramline_bytes::new` makes some that are not null, of exactly this size.
+    unsafe {
+        for at in 0..bytes.len {
+            // Volatile, or it would be left out: nobody reads it.
+            std::ptr::write_volatile(bytes.data.cast_mut().add(at), 0);
+        }
+        drop(Box::from_raw(slice));
+    }
+}
+
 /// # Safety
 /// The rule on bytes, for `'a`.
 pub(crate) unsafe fn bytes<'a>(data: *const u8, len: usize, what: &str) -> Result<&'a [u8], Failure> {

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 /// The order of the sections in the header.
-const FILES: [&str; 17] = [
+const FILES: [&str; 21] = [
     "version",
     "status",
     "error",
@@ -18,6 +18,10 @@ const FILES: [&str; 17] = [
     "remote_track",
     "frame",
     "stream",
+    "packet",
+    "rpc",
+    "content",
+    "content_send",
     "event",
     "event_thread",
     "stats",

@@ -283,7 +283,7 @@ bool thread_status(const char *name, char *out, size_t size) {
 }
 
 int main(int argc, char **argv) {
-    const test *suites[] = {value_tests, room_tests, track_tests, encryption_tests, schema_tests, loop_tests, guest_tests, race_tests};
+    const test *suites[] = {value_tests, room_tests, track_tests, encryption_tests, schema_tests, loop_tests, message_tests, guest_tests, race_tests};
     shared_server = server_start();
     int passed = 0;
     for (size_t suite = 0; suite < sizeof suites / sizeof *suites; suite++) {

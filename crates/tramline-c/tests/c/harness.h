@@ -83,6 +83,6 @@ typedef struct test {
 } test;
 
 /* The tests of each file, ended by one without a name. */
-extern const test value_tests[], room_tests[], track_tests[], guest_tests[], race_tests[], encryption_tests[], schema_tests[], loop_tests[];
+extern const test value_tests[], room_tests[], track_tests[], guest_tests[], race_tests[], message_tests[], encryption_tests[], schema_tests[], loop_tests[];
 
 #endif
