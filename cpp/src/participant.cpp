@@ -75,6 +75,30 @@ PublishResult LocalParticipant::publishDataTrack(const DataTrackPublishOptions& 
   return PublishResult::failure(PublishDataTrackError{PublishDataTrackErrorCode::INTERNAL, error.what()});
 }
 
+void LocalParticipant::publishData(const std::vector<std::uint8_t>& payload, bool reliable, const std::vector<std::string>& destination_identities,
+                                   const std::string& topic) {
+  if (payload.empty()) return;
+  const auto room = room_->lock();
+  std::vector<tramline_str> destinations;
+  destinations.reserve(destination_identities.size());
+  for (const auto& identity : destination_identities) destinations.push_back(internal::borrow(identity));
+  tramline_data_packet packet{};
+  tramline_data_packet_defaults(&packet, sizeof packet);
+  packet.data = payload.data();
+  packet.len = payload.size();
+  packet.topic = internal::borrow(topic);
+  packet.destinations = destinations.data();
+  packet.destination_count = destinations.size();
+  packet.reliable = reliable ? 1 : 0;
+  expectOk(room, "publishData", tramline_room_publish_data(room.get(), &packet));
+}
+
+void LocalParticipant::publishDtmf(int code, const std::string& digit) {
+  const auto room = room_->lock();
+  expectOk(room, "publishDtmf",
+           tramline_room_publish_dtmf(room.get(), static_cast<std::uint32_t>(code), digit.data(), digit.size(), nullptr, 0));
+}
+
 void LocalParticipant::unpublishDataTrack(const std::shared_ptr<LocalDataTrack>& track) {
   if (track) track->unpublishDataTrack();
 }

@@ -59,6 +59,22 @@ std::future<SessionStats> Room::getStats() const {
   return promise.get_future();
 }
 
+void Room::registerTextStreamHandler(const std::string& topic, TextStreamHandler handler) {
+  if (!core_->isForked()) core_->textHandlers().add(topic, std::move(handler));
+}
+
+void Room::unregisterTextStreamHandler(const std::string& topic) {
+  if (!core_->isForked()) core_->textHandlers().remove(topic);
+}
+
+void Room::registerByteStreamHandler(const std::string& topic, ByteStreamHandler handler) {
+  if (!core_->isForked()) core_->byteHandlers().add(topic, std::move(handler));
+}
+
+void Room::unregisterByteStreamHandler(const std::string& topic) {
+  if (!core_->isForked()) core_->byteHandlers().remove(topic);
+}
+
 DataFrameCallbackId Room::addOnDataFrameCallback(const std::string& participant_identity, const std::string& track_name, DataFrameCallback callback) {
   if (core_->isForked()) return std::numeric_limits<DataFrameCallbackId>::max();
   return core_->frames().add(participant_identity, track_name, std::move(callback));

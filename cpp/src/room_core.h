@@ -13,6 +13,7 @@
 #include "frame_callbacks.h"
 #include "log.h"
 #include "session.h"
+#include "topic_handlers.h"
 #include "trace.h"
 
 namespace livekit::internal {
@@ -37,6 +38,8 @@ class RoomCore : public std::enable_shared_from_this<RoomCore> {
   /// Null outside of a session.
   std::shared_ptr<Session> session() const;
   FrameCallbacks& frames() { return frames_; }
+  TopicHandlers<TextStreamHandler>& textHandlers() { return text_handlers_; }
+  TopicHandlers<ByteStreamHandler>& byteHandlers() { return byte_handlers_; }
 
   /// The session has ended by itself; nothing when it is not the present one.
   void sessionEnded(Session& session, DisconnectReason reason);
@@ -49,6 +52,10 @@ class RoomCore : public std::enable_shared_from_this<RoomCore> {
     std::unique_lock lock(mutex_);
     if (session_.get() == &session) call(lock, tell);
   }
+
+  /// Calls a handler that is not the delegate's, unless the session is not the present one any more.
+  template <typename Handle>
+  void handle(const Session& session, const char* what, Handle&& handle) noexcept;
 
  private:
   /// Tells the delegate about the end of a session.
@@ -78,6 +85,8 @@ class RoomCore : public std::enable_shared_from_this<RoomCore> {
   std::vector<std::shared_ptr<Session>> retired_;
   CallbackGate gate_;
   FrameCallbacks frames_;
+  TopicHandlers<TextStreamHandler> text_handlers_;
+  TopicHandlers<ByteStreamHandler> byte_handlers_;
 };
 
 template <typename Tell>
@@ -95,6 +104,22 @@ void RoomCore::call(std::unique_lock<std::mutex>& lock, Tell&& tell) noexcept {
     log(LogLevel::Error, std::string("a delegate threw: ") + error.what());
   } catch (...) {
     log(LogLevel::Error, "a delegate threw something that is no std::exception");
+  }
+}
+
+template <typename Handle>
+void RoomCore::handle(const Session& session, const char* what, Handle&& handle) noexcept {
+  std::unique_lock lock(mutex_);
+  if (session_.get() != &session || room_ == nullptr) return;
+  const CallbackGate::Pass pass(gate_);
+  lock.unlock();
+  const TraceSpan span("livekit.callback", what);
+  try {
+    handle();
+  } catch (const std::exception& error) {
+    log(LogLevel::Error, std::string("a handler of a ") + what + " threw: " + error.what());
+  } catch (...) {
+    log(LogLevel::Error, std::string("a handler of a ") + what + " threw something that is no std::exception");
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include <livekit/remote_data_track.h>
 
+#include "content.h"
 #include "log.h"
 #include "room_core.h"
 #include "text.h"
@@ -274,6 +275,17 @@ void Session::handle(RoomCore& core, const tramline_event& event) {
     case TRAMLINE_EVENT_KEY_RATCHETED:
       handleEncryption(core, event);
       break;
+    case TRAMLINE_EVENT_DATA_RECEIVED:
+    case TRAMLINE_EVENT_DTMF_RECEIVED:
+      handlePacket(core, event);
+      break;
+    case TRAMLINE_EVENT_TEXT_OPENED:
+    case TRAMLINE_EVENT_BYTES_OPENED:
+      handleContent(core, event);
+      break;
+    case TRAMLINE_EVENT_PACKET_DECRYPTION_FAILED:
+      log(LogLevel::Warn, "packets of " + copy(event.identity) + " are dropped: " + copy(event.detail));
+      break;
     case TRAMLINE_EVENT_EVENTS_LOST:
       log(LogLevel::Warn, std::to_string(event.count) + " events were dropped because the delegate is slow; what is in the room now was told of");
       break;
@@ -361,6 +373,35 @@ void Session::handleTrackUnpublished(RoomCore& core, const tramline_event& event
   const DataTrackUnpublishedEvent unpublished{copy(told.sid)};
   core.trackUnpublished(unpublished.sid);
   core.tell(*this, [&](Room& room, RoomDelegate& delegate) { delegate.onDataTrackUnpublished(room, unpublished); });
+}
+
+void Session::handlePacket(RoomCore& core, const tramline_event& event) {
+  const auto sender = remote(copy(event.identity));
+  if (event.kind == TRAMLINE_EVENT_DTMF_RECEIVED) {
+    const SipDtmfReceivedEvent received{static_cast<int>(event.count), copy(event.value), sender.get()};
+    core.tell(*this, [&](Room& room, RoomDelegate& delegate) { delegate.onSipDtmfReceived(room, received); });
+    return;
+  }
+  const auto kind = (event.flags & TRAMLINE_FLAG_RELIABLE) != 0 ? DataPacketKind::Reliable : DataPacketKind::Lossy;
+  const UserDataPacketEvent received{{event.data, event.data + event.len}, kind, sender.get(), copy(event.value)};
+  core.tell(*this, [&](Room& room, RoomDelegate& delegate) { delegate.onUserPacketReceived(room, received); });
+}
+
+void Session::handleContent(RoomCore& core, const tramline_event& event) {
+  const std::string topic = copy(event.value);
+  const std::string identity = copy(event.identity);
+  const std::uint64_t number = ++contents_;
+  tramline_content_reader* reader = nullptr;
+  if (tramline_event_take_reader(&event, &reader) != TRAMLINE_OK) return;
+  if (event.kind == TRAMLINE_EVENT_TEXT_OPENED) {
+    const std::shared_ptr<TextStreamReader> text(new TextStreamReader(textInfo(reader), reader));
+    core.tell(*this, [&](Room& room, RoomDelegate& delegate) { delegate.onTextStreamOpened(room, {number, identity}); });
+    if (const auto handler = core.textHandlers().find(topic)) core.handle(*this, "text stream", [&] { handler(text, identity); });
+  } else {
+    const std::shared_ptr<ByteStreamReader> bytes(new ByteStreamReader(byteInfo(reader), reader));
+    core.tell(*this, [&](Room& room, RoomDelegate& delegate) { delegate.onByteStreamOpened(room, {number, identity}); });
+    if (const auto handler = core.byteHandlers().find(topic)) core.handle(*this, "byte stream", [&] { handler(bytes, identity); });
+  }
 }
 
 void Session::handleEncryption(RoomCore& core, const tramline_event& event) {

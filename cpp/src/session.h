@@ -62,6 +62,8 @@ class Session : public std::enable_shared_from_this<Session> {
   void handleParticipantChanged(RoomCore& core, const tramline_event& event);
   void handleTrackPublished(RoomCore& core, const tramline_event& event);
   void handleTrackUnpublished(RoomCore& core, const tramline_event& event);
+  void handlePacket(RoomCore& core, const tramline_event& event);
+  void handleContent(RoomCore& core, const tramline_event& event);
   void handleEncryption(RoomCore& core, const tramline_event& event);
   void tellSid(RoomCore& core);
   void tellEncryptionStatus(RoomCore& core, const RemoteDataTrack& track);
@@ -76,6 +78,8 @@ class Session : public std::enable_shared_from_this<Session> {
   std::map<std::string, std::shared_ptr<RemoteParticipant>> remotes_;
   /// What info() says after the end.
   RoomInfoData last_info_;
+  /// How many texts and bytes came; only on the thread.
+  std::uint64_t contents_ = 0;
   /// What the delegate knows; only on the thread.
   std::string told_sid_;
   /// Who publishes encrypted tracks; only on the thread.

@@ -4,6 +4,7 @@
 /// The whole SDK, and its beginning and end.
 
 #include <livekit/build.h>
+#include <livekit/data_stream.h>
 #include <livekit/data_track_stream.h>
 #include <livekit/e2ee.h>
 #include <livekit/local_participant.h>
@@ -14,6 +15,7 @@
 #include <livekit/room.h>
 #include <livekit/room_delegate.h>
 #include <livekit/room_event_types.h>
+#include <livekit/rpc_error.h>
 #include <livekit/stats.h>
 #include <livekit/tracing.h>
 #include <livekit/visibility.h>

@@ -3,10 +3,13 @@
 /// @file
 /// The participant that the session is.
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include <livekit/data_track_error.h>
 #include <livekit/data_track_options.h>
@@ -18,9 +21,18 @@
 
 namespace livekit {
 
+class BaseStreamWriter;
 namespace internal {
 class RoomHandle;
 }
+
+/// A call that came in, as its handler gets it.
+struct RpcInvocationData {
+  std::string request_id;           ///< The caller's id of the call.
+  std::string caller_identity;      ///< Who calls.
+  std::string payload;              ///< What the caller gave.
+  double response_timeout_sec = 0;  ///< How long the caller waits, in seconds.
+};
 
 /// The participant that the session is. The room owns it: keep a `weak_ptr`.
 ///
@@ -49,11 +61,32 @@ class LIVEKIT_API LocalParticipant : public Participant {
   /// As setMetadata(), for attributes: those that are not named stay, and an empty value removes one. 64 KiB in all.
   void setAttributes(const std::unordered_map<std::string, std::string>& attributes);
 
+  /// Sends a packet, and waits: a reliable one until it has arrived at the server, a lossy one until it is on its way. Nothing for an empty payload.
+  /// @throws std::runtime_error when it is longer than 64,000 bytes, the token does not allow it, or the session has ended.
+  void publishData(const std::vector<std::uint8_t>& payload, bool reliable = true, const std::vector<std::string>& destination_identities = {},
+                   const std::string& topic = {});
+  /// Sends a tone of a telephone's keypad, `0` to `9`, `*`, `#`, `A` to `D`; otherwise as publishData().
+  void publishDtmf(int code, const std::string& digit);
+
+  /// Calls `method` of another participant, and waits for its answer, 15 s unless `response_timeout` says otherwise, in seconds.
+  /// @throws RpcError with what the method threw, or why there is no answer.
+  std::string performRpc(const std::string& destination_identity, const std::string& method, const std::string& payload,
+                         const std::optional<double>& response_timeout = std::nullopt);
+  /// Answers a call; an empty optional is an empty answer. What it throws fails the call: an RpcError as it is, anything else as APPLICATION_ERROR with
+  /// its text as the data. Runs on threads of its own, several at once: it may wait, and call others.
+  using RpcHandler = std::function<std::optional<std::string>(const RpcInvocationData&)>;
+  /// Lets others call `method`; one that is registered already is replaced. For this session.
+  /// @throws std::runtime_error when the session has ended.
+  void registerRpcMethod(const std::string& method, RpcHandler handler);
+  /// Calls of `method` are refused from now on; those that run go on. Unknown names are ignored.
+  void unregisterRpcMethod(const std::string& method);
+
   /// Ends `track` for everybody, as LocalDataTrack::unpublishDataTrack() does; nothing for null.
   void unpublishDataTrack(const std::shared_ptr<LocalDataTrack>& track);
 
  private:
   friend class internal::Session;
+  friend class BaseStreamWriter;
   LocalParticipant(std::shared_ptr<internal::RoomHandle> room, FfiHandle handle, std::string sid, std::string name, std::string identity,
                    std::string metadata, std::unordered_map<std::string, std::string> attributes, ParticipantKind kind);
 

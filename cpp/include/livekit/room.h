@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include <livekit/data_stream.h>
 #include <livekit/e2ee.h>
 #include <livekit/local_participant.h>
 #include <livekit/remote_data_track.h>
@@ -114,6 +115,16 @@ class LIVEKIT_API Room {
   /// What the connection has counted. The future is ready.
   /// @throws std::runtime_error when the room is not connected.
   std::future<SessionStats> getStats() const;
+
+  /// Hands the texts of `topic` to `handler`, on the thread of the delegate, in this session and later ones. Texts without a handler are thrown away.
+  /// @throws std::runtime_error when the topic has one already.
+  void registerTextStreamHandler(const std::string& topic, TextStreamHandler handler);
+  /// Takes the handler away; nothing when there is none.
+  void unregisterTextStreamHandler(const std::string& topic);
+  /// As registerTextStreamHandler(), for bytes.
+  void registerByteStreamHandler(const std::string& topic, ByteStreamHandler handler);
+  /// Takes the handler away; nothing when there is none.
+  void unregisterByteStreamHandler(const std::string& topic);
 
   /// Subscribes to the track `track_name` of the participant `participant_identity` whenever it is published, and hands its frames to `callback`,
   /// on a thread of its own. Before or after the track is there, and across sessions. At most 20 at once get frames.

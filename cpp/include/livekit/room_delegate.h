@@ -44,6 +44,14 @@ class LIVEKIT_API RoomDelegate {
   virtual void onTokenRefreshed(Room&, const TokenRefreshedEvent&) {}
   /// Something about participants changed; comes after the event that says what.
   virtual void onParticipantsUpdated(Room&, const ParticipantsUpdatedEvent&) {}
+  /// A packet came.
+  virtual void onUserPacketReceived(Room&, const UserDataPacketEvent&) {}
+  /// A tone of a telephone's keypad came.
+  virtual void onSipDtmfReceived(Room&, const SipDtmfReceivedEvent&) {}
+  /// Somebody sends a text; comes before its handler is called.
+  virtual void onTextStreamOpened(Room&, const TextStreamOpenedEvent&) {}
+  /// Somebody sends bytes; comes before their handler is called.
+  virtual void onByteStreamOpened(Room&, const ByteStreamOpenedEvent&) {}
   /// The room's state changed.
   virtual void onConnectionStateChanged(Room&, const ConnectionStateChangedEvent&) {}
   /// The session is over. Comes once for each that began.

@@ -63,6 +63,12 @@ enum class EncryptionState {
   InternalError,     ///< Something else.
 };
 
+/// How a packet travels. The numbers are LiveKit's.
+enum class DataPacketKind {
+  Lossy = 0,  ///< Once.
+  Reliable,   ///< Until it arrives.
+};
+
 /// A key and a value.
 struct AttributeEntry {
   std::string key;    ///< The key.
@@ -157,6 +163,33 @@ struct ConnectionQualityChangedEvent {
 /// The server gave a later token.
 struct TokenRefreshedEvent {
   std::string token;  ///< For joining again when the first one has expired.
+};
+
+/// A packet came.
+struct UserDataPacketEvent {
+  std::vector<std::uint8_t> data;                  ///< The message.
+  DataPacketKind kind = DataPacketKind::Reliable;  ///< How it travelled.
+  RemoteParticipant* participant = nullptr;        ///< Who sent it; null for the server, and for somebody who is not seen. Valid during the call.
+  std::string topic;                               ///< What it is about.
+};
+
+/// A tone of a telephone's keypad came.
+struct SipDtmfReceivedEvent {
+  int code = 0;                              ///< Its code.
+  std::string digit;                         ///< The key.
+  RemoteParticipant* participant = nullptr;  ///< Who sent it. Valid during the call.
+};
+
+/// Somebody sends a text; Room::registerTextStreamHandler() is the way to read it.
+struct TextStreamOpenedEvent {
+  std::uint64_t reader_handle = 0;   ///< A number that no other stream has.
+  std::string participant_identity;  ///< Who.
+};
+
+/// Somebody sends bytes; Room::registerByteStreamHandler() is the way to read them.
+struct ByteStreamOpenedEvent {
+  std::uint64_t reader_handle = 0;   ///< A number that no other stream has.
+  std::string participant_identity;  ///< Who.
 };
 
 /// The room is on another server.
