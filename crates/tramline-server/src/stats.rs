@@ -4,6 +4,7 @@ use tramline_core::room::RoomCounters;
 use tramline_core::stats::{Counters, Drops};
 use tramline_net::demux::DemuxCounters;
 use tramline_net::udp::UdpCounters;
+use tramline_transport::PeerStats;
 
 /// A snapshot of all counters, since the start.
 #[derive(Debug, Clone, Copy, Default)]
@@ -43,6 +44,9 @@ pub struct ServerStats {
     pub signal_transport_errors: u64,
     /// Datagrams that were not what they should be, by the transports' own checks.
     pub transport_rejected: u64,
+    /// All connections together, past ones included: datagrams, losses, retransmissions, spares; of those that are up the
+    /// windows, the bytes in flight and waiting, and the longest round trips.
+    pub transport: PeerStats,
     /// The UDP sockets.
     pub udp: UdpCounters,
     /// Datagrams that belong to nobody.

@@ -57,6 +57,20 @@ pub struct PeerStats {
     pub data_round_trip: Option<Duration>,
 }
 
+impl PeerStats {
+    /// What stays of a peer that is over: what it counted, without what it holds and measures.
+    pub fn ended(self) -> Self {
+        Self {
+            congestion_window: 0,
+            bytes_in_flight: 0,
+            bytes_buffered: 0,
+            round_trip: None,
+            data_round_trip: None,
+            ..self
+        }
+    }
+}
+
 impl AddAssign for PeerStats {
     /// For a client with several connections to one server; the longer round trip counts.
     fn add_assign(&mut self, other: Self) {

@@ -204,8 +204,10 @@ impl Shard {
             self.demux.remove((peer, target));
         }
         if let Some(mut entry) = self.peers.remove(peer) {
-            self.stats.transport_rejected +=
-                entry.connections.iter().map(super::snapshot::rejected).sum::<u64>();
+            for connection in entry.connections.iter() {
+                self.stats.transport_rejected += super::snapshot::rejected(connection);
+                self.stats.transport += connection.stats().ended();
+            }
             entry.connections.close(now);
             entry.connections.poll_transmit(now, &mut self.transmits);
         }

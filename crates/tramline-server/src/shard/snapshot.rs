@@ -7,13 +7,19 @@ use crate::stats::ServerStats;
 
 impl Shard {
     pub(super) fn snapshot(&mut self) -> ServerStats {
-        let live: u64 = self.peers.entries().flat_map(|entry| entry.connections.iter()).map(rejected).sum();
+        let mut transport = self.stats.transport;
+        let mut live = 0;
+        for connection in self.peers.entries().flat_map(|entry| entry.connections.iter()) {
+            transport += connection.stats();
+            live += rejected(connection);
+        }
         ServerStats {
             rooms: self.rooms.len(),
             participants: self.peers.len(),
             room: self.rooms.counters(),
             queues: self.peers.queue_counters(),
             transport_rejected: self.stats.transport_rejected + live,
+            transport,
             udp: self.sockets.counters(),
             demux: self.demux.counters(),
             ..self.stats

@@ -65,6 +65,9 @@ async fn large_frames_reach_several_subscribers_unharmed() {
     let stats = server.stats().expect("it runs");
     assert_eq!((stats.queues.sent, stats.queues.dropped.total(), stats.packets_dropped.total()), (20, 0, 0));
     assert_eq!(stats.packets_out, 4 * stats.packets_in);
+    assert!(stats.transport.messages_received >= stats.packets_in);
+    assert!(stats.transport.messages_sent >= stats.packets_out);
+    assert!(stats.transport.congestion_window > 0 && stats.transport.data_round_trip.is_some());
 }
 
 #[tokio::test]

@@ -117,6 +117,9 @@ fn hundreds_of_tracks_live_side_by_side() {
     let stats = block_on(subscriber.room.stats()).expect("outside of a runtime").expect("connected");
     assert_eq!(stats.stray_packets.total(), 0);
     assert!(stats.transport.messages_received >= 256);
+    let sender =
+        block_on(publisher.room.stats()).expect("outside of a runtime").expect("connected").transport;
+    assert!(sender.congestion_window > 0 && sender.data_round_trip.is_some(), "{sender:?}");
 }
 
 #[test]
