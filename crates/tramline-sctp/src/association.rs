@@ -269,6 +269,11 @@ impl Association {
         if self.state == State::Established { self.sender.room() } else { 0 }
     }
 
+    /// Whether packets are spread over time, so that no burst is as long as the window. They are not on short paths.
+    pub fn is_paced(&self) -> bool {
+        self.sender.is_paced()
+    }
+
     /// How many [`copies`](Delivery::copies) pay off on this path as it has been lately: none on a short path that loses
     /// nothing, more where losses come in bursts.
     pub fn suggested_copies(&self) -> u8 {

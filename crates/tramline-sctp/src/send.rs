@@ -316,6 +316,10 @@ impl Sender {
         }
     }
 
+    pub(crate) fn is_paced(&self) -> bool {
+        self.controller.pacing_rate().is_some()
+    }
+
     pub(crate) fn suggested_copies(&self) -> u8 {
         self.advice.copies(self.rtt.min())
     }
@@ -581,7 +585,7 @@ impl Sender {
 
     fn backed_off(&self, times: u32) -> Duration {
         let rto = self.rto();
-        (rto * (1 << times.min(10))).min(self.rto.2.max(rto * 2))
+        (rto * (1 << times.min(10))).min(self.rto.2.max(rto))
     }
 
     fn probe_at(&self) -> Option<Instant> {

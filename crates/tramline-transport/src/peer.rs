@@ -308,8 +308,11 @@ impl Peer {
         if !self.is_open(channel) {
             return 0;
         }
-        let room = self.sctp.as_ref().map_or(0, Association::room);
-        self.config.send_window.saturating_sub(self.channels.total_buffered()).min(room)
+        let Some(sctp) = &self.sctp else { return 0 };
+        if sctp.is_paced() {
+            return sctp.room();
+        }
+        self.config.send_window.saturating_sub(self.channels.total_buffered()).min(sctp.room())
     }
 
     /// How many [`copies`](SendOptions::copies) of a message of one packet pay off on this path as it has been lately: none on

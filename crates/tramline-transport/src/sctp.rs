@@ -207,6 +207,11 @@ impl Association {
         self.inner.send_room()
     }
 
+    /// Whether packets are spread over time.
+    pub(crate) fn is_paced(&self) -> bool {
+        self.inner.is_paced()
+    }
+
     /// See [`Peer::suggested_copies`](crate::Peer::suggested_copies).
     pub(crate) fn suggested_copies(&self) -> u8 {
         self.inner.suggested_copies()

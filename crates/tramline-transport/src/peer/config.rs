@@ -22,10 +22,9 @@ pub struct PeerConfig {
     pub negotiated_channels: bool,
     /// Longest message in bytes that is accepted; announced in the session description.
     pub max_message_size: usize,
-    /// How many bytes SCTP is given at a time, queued and in flight together.
-    ///
-    /// The congestion window may allow less. The peer's UDP receive buffer has to take a burst of this size; on a path
-    /// with a round trip of `t` it caps the throughput at this many bytes per `t`.
+    /// How many bytes SCTP is given at a time, queued and in flight together, on a path that is too short for packets to be
+    /// spread over time (a round trip below 4 ms): the peer's UDP receive buffer has to take a burst of this size.
+    /// Elsewhere the congestion window alone says how many.
     pub send_window: usize,
     /// How long ICE, DTLS and SCTP may take together.
     pub connect_timeout: Duration,

@@ -359,3 +359,23 @@ fn spares_mend_small_messages_in_order() {
         assert!(link.client.stats().copies > 1_000);
     });
 }
+
+#[test]
+fn a_long_path_is_filled() {
+    let conditions = Conditions { loss: 0.001, delay: Duration::from_millis(25), ..Conditions::default() };
+    let mut link = Link::connected(&Setup { conditions, ..Setup::default() });
+    let payload = Bytes::from(vec![7; 16_000]);
+    let mut got = 0;
+    for millisecond in 0..3_000 {
+        while link.client.send_capacity(Channel::Reliable) > 0
+            && link.client.stats().bytes_buffered < 1_000_000
+        {
+            link.send(End::Client, Channel::Reliable, &payload);
+        }
+        link.run_for(Duration::from_millis(1));
+        let arrived: usize = link.messages(End::Server).iter().map(|(_, message)| message.len()).sum();
+        got += if millisecond >= 1_000 { arrived } else { 0 };
+    }
+    // 80 % of 100 Mbit/s.
+    assert!(got >= 2 * 10_000_000, "{got} bytes in 2 s; {:?}", link.client.stats());
+}
