@@ -58,6 +58,15 @@ impl Bottleneck {
 /// What becomes of a packet: who sent it, its number from there, and its bytes; `false` loses it.
 pub(crate) type Filter = Box<dyn FnMut(usize, u64, &Bytes) -> bool>;
 
+/// What becomes of one packet beside what the network does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Lost,
+    Twice,
+    /// Comes so much later, behind others.
+    Late(Duration),
+}
+
 pub(crate) struct Link {
     pub(crate) clock: VirtualClock,
     pub(crate) network: Network<usize, Bytes>,
@@ -68,6 +77,8 @@ pub(crate) struct Link {
     pub(crate) reads: [bool; 2],
     pub(crate) bottleneck: [Option<Bottleneck>; 2],
     pub(crate) filter: Option<Filter>,
+    /// By sender and number.
+    pub(crate) fates: Vec<((usize, u64), Fate)>,
     /// Packets sent, and the length of the longest.
     pub(crate) packets: [u64; 2],
     pub(crate) longest: usize,
@@ -97,6 +108,7 @@ impl Link {
             reads: [true, true],
             bottleneck: [None, None],
             filter: None,
+            fates: Vec::new(),
             packets: [0, 0],
             longest: 0,
             kinds: Default::default(),
@@ -216,9 +228,15 @@ impl Link {
                     Some(bottleneck) => bottleneck.pass(now, len + 65),
                     None => Some(now),
                 };
-                if let Some(leaves) = leaves {
-                    self.network.send(leaves, end, 1 - end, packet);
+                let Some(mut leaves) = leaves else { continue };
+                let fate = self.fates.iter().find(|(which, _)| *which == (end, number));
+                match fate.map(|(_, fate)| *fate) {
+                    Some(Fate::Lost) => continue,
+                    Some(Fate::Twice) => self.network.send(leaves, end, 1 - end, packet.clone()),
+                    Some(Fate::Late(by)) => leaves += by,
+                    None => {}
                 }
+                self.network.send(leaves, end, 1 - end, packet);
             }
         }
     }

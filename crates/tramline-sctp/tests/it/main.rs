@@ -2,10 +2,15 @@
 
 mod congested;
 mod delivery;
+mod every_packet;
+mod forger;
+mod fuzzed;
 mod handshake;
 mod hostile;
 mod interop;
 mod link;
 mod lossy;
+mod model;
 mod reset;
+mod rows;
 mod spares;

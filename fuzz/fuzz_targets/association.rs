@@ -1,0 +1,10 @@
+//! An established SCTP association whose peer knows the tags and says what it likes.
+#![no_main]
+#![allow(dead_code, reason = "the bench of the crate's tests has more than is used here")]
+
+#[path = "../../crates/tramline-sctp/tests/it/forger.rs"]
+mod forger;
+#[path = "../../crates/tramline-sctp/tests/it/link.rs"]
+mod link;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| forger::survives(data));
