@@ -373,7 +373,8 @@ impl Driver {
             let mut is_busy = self.drain_session(now);
             is_busy |= self.drain_connections(now);
             is_busy |= self.drain_calls(now);
-            self.feed(now);
+            // What leaves makes room for more: until the pacer, or the window, holds something back, whose timer goes on from there.
+            is_busy |= self.feed(now);
             self.packets.make_room();
             is_busy |= self.publications.end_flushed(now, &mut self.session, &self.connections);
             is_busy |= self.leave_if_flushed(now);
@@ -386,14 +387,16 @@ impl Driver {
     }
 
     /// Moves packets into the transport, those of tracks and the others by turns, as many as it takes without making them wait
-    /// there: what waits here can still be given up.
-    fn feed(&mut self, now: Instant) {
+    /// there: what waits here can still be given up. Whether there was anything.
+    fn feed(&mut self, now: Instant) -> bool {
         self.publications.handle_rate(self.connections.send_rate());
+        let mut is_busy = false;
         loop {
             let is_fed = self.packets.feed_next(now, &mut self.connections);
             if !self.publications.feed_next(now, &mut self.connections) && !is_fed {
-                return;
+                return is_busy;
             }
+            is_busy = true;
         }
     }
 

@@ -98,11 +98,17 @@ impl Shard {
         while let Some(key) = self.peers.touched(index) {
             index += 1;
             let Some(entry) = self.peers.at(key) else { continue };
-            let sent = pump(now, entry, &mut self.rewriter);
-            self.stats.packets_out += sent.packets;
-            self.stats.data_packets_out += sent.data_packets;
-            self.stats.packets_dropped.add_many(DropReason::Transport, sent.refused);
-            entry.connections.poll_transmit(now, &mut self.transmits);
+            // What leaves makes room for more: until the pacer, or the window, holds something back, whose timer goes on from there.
+            loop {
+                let sent = pump(now, entry, &mut self.rewriter);
+                self.stats.packets_out += sent.packets;
+                self.stats.data_packets_out += sent.data_packets;
+                self.stats.packets_dropped.add_many(DropReason::Transport, sent.refused);
+                entry.connections.poll_transmit(now, &mut self.transmits);
+                if sent.packets + sent.data_packets == 0 {
+                    break;
+                }
+            }
             let due =
                 [entry.outbox.poll_timeout(), entry.packets.poll_timeout(), entry.connections.poll_timeout()];
             if let Some(at) = due.into_iter().flatten().min()
