@@ -36,14 +36,14 @@ fn the_owner_changes_what_everybody_sees() {
     server.update_participant("yard", "bob", update).expect("bob is there");
     let mut seen = Vec::new();
     while seen.len() < 3 {
-        alice.await_event(|event| match event {
-            RoomEvent::ParticipantNameChanged { name, .. } => Some(seen.push(name)),
-            RoomEvent::ParticipantMetadataChanged { metadata, .. } => Some(seen.push(metadata)),
+        seen.push(alice.await_event(|event| match event {
+            RoomEvent::ParticipantNameChanged { name, .. } => Some(name),
+            RoomEvent::ParticipantMetadataChanged { metadata, .. } => Some(metadata),
             RoomEvent::ParticipantAttributesChanged { changed_attributes, .. } => {
-                Some(seen.push(changed_attributes["arm"].clone()))
+                Some(changed_attributes["arm"].clone())
             }
             _ => None,
-        });
+        }));
     }
     assert_eq!(seen, ["Bob", "{}", "left"]);
     let cleared = SelfUpdate { metadata: Some(String::new()), ..SelfUpdate::default() };
