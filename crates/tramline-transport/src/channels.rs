@@ -12,6 +12,8 @@ use crate::sctp::{Association, Ppid, Reliability};
 use crate::stats::PeerStats;
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;
 
 /// The channels of one association.
@@ -118,9 +120,7 @@ impl Channels {
         stats: &mut PeerStats,
     ) {
         if self.known(stream).is_some_and(|known| known != Known::Foreign) {
-            if !self.readable.contains(&stream) {
-                self.readable.push_back(stream);
-            }
+            self.mark_readable(stream);
             return;
         }
         // Nothing holds back a stream without a reader, so it is read at once.
@@ -133,7 +133,7 @@ impl Channels {
                 Ppid::Data | Ppid::Empty | Ppid::Unknown => stats.rejected_messages += 1,
             }
             if self.known(stream).is_some_and(|known| known != Known::Foreign) {
-                self.readable.push_back(stream);
+                self.mark_readable(stream);
                 return;
             }
         }
@@ -199,7 +199,10 @@ impl Channels {
                     return;
                 }
                 sctp.set_delivery(stream, open.ordered, open.reliability);
-                sctp.send_dcep(stream, &dcep::ACK);
+                // A peer that opens a channel again and again without taking the answers has had enough of them.
+                if sctp.buffered(stream) < MAX_BUFFERED_TO_ANSWER {
+                    sctp.send_dcep(stream, &dcep::ACK);
+                }
                 match Channel::from_label(open.label) {
                     // The newest channel with a label counts: a peer that opens one again has given up the old one.
                     Some(channel) => self.establish(channel, stream, events),
@@ -231,7 +234,13 @@ impl Channels {
         if outgoing.replace(Outgoing { stream, buffered: 0 }).is_none() {
             events.push_back(PeerEvent::ChannelOpen(channel));
         }
-        if self.early.iter().any(|(early, _)| *early == stream) && !self.readable.contains(&stream) {
+        if self.early.iter().any(|(early, _)| *early == stream) {
+            self.mark_readable(stream);
+        }
+    }
+
+    fn mark_readable(&mut self, stream: u16) {
+        if !self.readable.contains(&stream) {
             self.readable.push_back(stream);
         }
     }
@@ -261,3 +270,6 @@ const MAX_STREAMS: usize = 64;
 /// Unordered messages can arrive before the OPEN of their stream; only a round trip's worth of them is legitimate.
 const MAX_EARLY_MESSAGES: usize = 256;
 const MAX_EARLY_BYTES: usize = 256 * 1024;
+
+/// Bytes that may wait on a stream while its OPEN is still answered: data of a channel that is in use, or answers of a byte each.
+const MAX_BUFFERED_TO_ANSWER: usize = 64;

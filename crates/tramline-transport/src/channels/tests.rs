@@ -7,23 +7,23 @@ use tramline_sim::VirtualClock;
 use super::*;
 use crate::sctp::{Event, Settings};
 
-struct Side {
-    sctp: Association,
-    channels: Channels,
-    events: VecDeque<PeerEvent>,
-    stats: PeerStats,
+pub(super) struct Side {
+    pub(super) sctp: Association,
+    pub(super) channels: Channels,
+    pub(super) events: VecDeque<PeerEvent>,
+    pub(super) stats: PeerStats,
     connected: bool,
-    lost: Option<String>,
+    pub(super) lost: Option<String>,
     /// Its streams are read by the test.
     by_hand: bool,
     /// Packets on their way to this side.
-    inbox: Vec<Bytes>,
+    pub(super) inbox: Vec<Bytes>,
 }
 
-struct Pair {
-    clock: VirtualClock,
-    a: Side,
-    b: Side,
+pub(super) struct Pair {
+    pub(super) clock: VirtualClock,
+    pub(super) a: Side,
+    pub(super) b: Side,
 }
 
 impl Side {
@@ -41,7 +41,7 @@ impl Side {
         }
     }
 
-    fn turn(&mut self, now: Instant) -> Vec<Bytes> {
+    pub(super) fn turn(&mut self, now: Instant) -> Vec<Bytes> {
         if self.sctp.poll_timeout().is_some_and(|at| at <= now) {
             self.sctp.handle_timeout(now);
         }
@@ -65,7 +65,7 @@ impl Side {
         out
     }
 
-    fn messages(&mut self) -> Vec<(Channel, Bytes)> {
+    pub(super) fn messages(&mut self) -> Vec<(Channel, Bytes)> {
         let mut messages = Vec::new();
         while let Some(message) =
             self.channels.poll_message(&mut self.sctp, &mut self.events, &mut self.stats)
@@ -78,7 +78,7 @@ impl Side {
 
 impl Pair {
     /// `a` is the side that sends INIT.
-    fn connected() -> Self {
+    pub(super) fn connected() -> Self {
         let mut pair = Self { clock: VirtualClock::new(), a: Side::new(1), b: Side::new(2) };
         pair.a.by_hand = true;
         pair.a.sctp.connect();
@@ -87,7 +87,7 @@ impl Pair {
         pair
     }
 
-    fn run(&mut self) {
+    pub(super) fn run(&mut self) {
         for _ in 0..400 {
             let now = self.clock.advance(Duration::from_millis(5));
             self.b.inbox.extend(self.a.turn(now));
@@ -96,7 +96,7 @@ impl Pair {
     }
 
     /// `a` opens a channel by hand.
-    fn open(&mut self, stream: u16, label: &[u8]) {
+    pub(super) fn open(&mut self, stream: u16, label: &[u8]) {
         self.a.sctp.set_delivery(stream, true, Reliability::Reliable);
         let open = Open { ordered: false, reliability: Reliability::Retransmits(0), label };
         assert!(self.a.sctp.send_dcep(stream, &open.encode()));

@@ -110,7 +110,7 @@ async fn validate(request: &JoinRequest, how: &ConnectOptions) -> Option<(u16, S
     let mut how = how.clone();
     how.timeout = how.timeout.min(VALIDATE_TIMEOUT);
     match http::get(&request.validate_url, &request.headers, &how).await {
-        Ok(answer) if answer.status != 200 => Some((answer.status, answer.body)),
+        Ok(answer) if answer.status >= 400 => Some((answer.status, answer.body)),
         Ok(_) => None,
         Err(error) => {
             tracing::debug!(%error, "the reason for the refusal is not to be had");

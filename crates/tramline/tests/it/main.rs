@@ -4,6 +4,7 @@
 mod calls;
 mod encryption;
 mod frames;
+mod hostile;
 mod joining;
 mod layouts;
 mod leaving;
