@@ -275,6 +275,18 @@ void Session::handle(RoomCore& core, const tramline_event& event) {
     case TRAMLINE_EVENT_KEY_RATCHETED:
       handleEncryption(core, event);
       break;
+    case TRAMLINE_EVENT_CONNECTION_QUALITY_CHANGED: {
+      const auto participant = find(event.participant);
+      if (!participant) break;
+      const ConnectionQualityChangedEvent changed{participant.get(), static_cast<ConnectionQuality>(event.reason)};
+      core.tell(*this, [&](Room& room, RoomDelegate& delegate) { delegate.onConnectionQualityChanged(room, changed); });
+      break;
+    }
+    case TRAMLINE_EVENT_ROOM_MOVED: {
+      const RoomMovedEvent moved{info()};
+      core.tell(*this, [&](Room& room, RoomDelegate& delegate) { delegate.onRoomMoved(room, moved); });
+      break;
+    }
     case TRAMLINE_EVENT_DATA_RECEIVED:
     case TRAMLINE_EVENT_DTMF_RECEIVED:
       handlePacket(core, event);

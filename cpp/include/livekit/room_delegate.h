@@ -63,13 +63,16 @@ class LIVEKIT_API RoomDelegate {
   /// A data track is gone.
   virtual void onDataTrackUnpublished(Room&, const DataTrackUnpublishedEvent&) {}
 
-  /// @name What does not happen in this version
-  /// A session whose connection breaks ends, and connection quality is not measured. Declared so that delegates written for LiveKit's SDK compile.
-  /// @{
+  /// A participant's connection is better or worse than before.
   virtual void onConnectionQualityChanged(Room&, const ConnectionQualityChangedEvent&) {}
+  /// The server has put this participant into another room; everybody of the one before has gone.
+  virtual void onRoomMoved(Room&, const RoomMovedEvent&) {}
+
+  /// @name What does not happen in this version
+  /// A session whose connection breaks ends. Declared so that delegates written for LiveKit's SDK compile.
+  /// @{
   virtual void onReconnecting(Room&, const ReconnectingEvent&) {}
   virtual void onReconnected(Room&, const ReconnectedEvent&) {}
-  virtual void onRoomMoved(Room&, const RoomMovedEvent&) {}
   /// @}
 };
 

@@ -345,6 +345,11 @@ enum tramline_event_kind
     /// Packets of somebody cannot be decrypted and are dropped. Told once for each sender and cause, until one can be read again. Sets `identity` and
     /// `detail`.
     TRAMLINE_EVENT_PACKET_DECRYPTION_FAILED = 23,
+    /// The connection of a participant, which may be this one, is better or worse than before. Sets `participant`, and `reason` to LiveKit's
+    /// `ConnectionQuality`: 0 poor, 1 good, 2 excellent, 3 lost.
+    TRAMLINE_EVENT_CONNECTION_QUALITY_CHANGED = 24,
+    /// The server has put this participant into another room; everybody of the one before has gone. See `tramline_room_read_info`.
+    TRAMLINE_EVENT_ROOM_MOVED = 25,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L

@@ -4,8 +4,8 @@ use std::{mem::size_of, ptr};
 
 use bytes::Bytes;
 use sdk::{
-    ByteStreamReader, DataPacketKind, Participant, ParticipantIdentity, RemoteDataTrack, RemoteParticipant,
-    RoomEvent, TakeCell, TextStreamReader,
+    ByteStreamReader, ConnectionQuality, DataPacketKind, Participant, ParticipantIdentity, RemoteDataTrack,
+    RemoteParticipant, RoomEvent, TakeCell, TextStreamReader,
 };
 
 use crate::{
@@ -78,6 +78,11 @@ pub enum tramline_event_kind {
     /// Packets of somebody cannot be decrypted and are dropped. Told once for each sender and cause, until one can be read again. Sets `identity` and
     /// `detail`.
     TRAMLINE_EVENT_PACKET_DECRYPTION_FAILED = 23,
+    /// The connection of a participant, which may be this one, is better or worse than before. Sets `participant`, and `reason` to LiveKit's
+    /// `ConnectionQuality`: 0 poor, 1 good, 2 excellent, 3 lost.
+    TRAMLINE_EVENT_CONNECTION_QUALITY_CHANGED = 24,
+    /// The server has put this participant into another room; everybody of the one before has gone. See `tramline_room_read_info`.
+    TRAMLINE_EVENT_ROOM_MOVED = 25,
 }
 
 use tramline_event_kind::*;
@@ -246,6 +251,16 @@ impl Event {
                 this.detail(error.to_string());
                 this.identity = Some(participant_identity);
             }
+            RoomEvent::ConnectionQualityChanged { quality, participant } => {
+                this.about(TRAMLINE_EVENT_CONNECTION_QUALITY_CHANGED, participant);
+                this.view.reason = match quality {
+                    ConnectionQuality::Poor => 0,
+                    ConnectionQuality::Good => 1,
+                    ConnectionQuality::Lost => 3,
+                    _ => 2,
+                };
+            }
+            RoomEvent::Moved { .. } => this.view.kind = TRAMLINE_EVENT_ROOM_MOVED,
             RoomEvent::RoomMetadataChanged { old_metadata, metadata } => {
                 this.view.kind = TRAMLINE_EVENT_ROOM_METADATA_CHANGED;
                 this.change(old_metadata, metadata);
