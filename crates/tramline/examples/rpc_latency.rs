@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     robot.local_participant().register_rpc_method("echo", |call| async move { Ok(call.payload) });
     block_on(async {
         while let Some(event) = events.recv().await {
-            if matches!(event, RoomEvent::ParticipantActive(_)) {
+            if matches!(event, RoomEvent::ParticipantConnected(_)) {
                 break;
             }
         }
