@@ -84,9 +84,13 @@ pub(super) fn check_v1(verifier: &TokenVerifier, parts: &Parts) -> Result<Admiss
     admit(claims, room, asked)
 }
 
-/// Checks a request to `/rtc` or its validate path: the client wants two connections, and what it says stands in the query.
+/// Checks a request to `/rtc` or its validate path: the client wants two connections, and what it says stands in the query. With a
+/// join request it wants one all the same: LiveKit's Go client asks for that here.
 pub(super) fn check_v0(verifier: &TokenVerifier, parts: &Parts) -> Result<Admission, Refused> {
     let query = Query::of(parts);
+    if query.join_request.is_some() {
+        return check_v1(verifier, parts);
+    }
     let (claims, room) = check_token(verifier, parts, &query)?;
     admit(claims, room, parameters::read(parts))
 }

@@ -106,6 +106,9 @@ async fn the_older_path_lets_the_same_in() {
     let text = "no permissions to access the room";
     older.push(Case::new("own attributes", Some(bearer.clone()), &attributes, 401, text));
     older.push(Case::new("no parameters at all", Some(bearer), "", 200, "success"));
+    // A join request counts there as well.
+    let wrong = Some("not base64");
+    older.extend(join_request_cases().into_iter().filter(|case| Some(case.what) == wrong));
     all_as_expected("/rtc", &older).await;
 }
 

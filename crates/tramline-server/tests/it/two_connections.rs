@@ -11,7 +11,7 @@ use tramline_net::ws::{self, WebSocket};
 use tramline_server::auth::VideoGrants;
 use tramline_server::{Server, ServerConfig};
 
-use crate::client::token;
+use crate::client::{encoded, join_request, token};
 
 async fn open(server: &Server, query: &str, grants: VideoGrants) -> WebSocket {
     let url = format!("{}/rtc?{query}", server.url()).parse().expect("a URL");
@@ -70,6 +70,14 @@ async fn the_server_offers_a_connection_behind_its_join_response() {
         _ => None,
     });
     assert_eq!(trickle.await.target(), proto::SignalTarget::Subscriber);
+}
+
+#[tokio::test]
+async fn a_join_request_on_the_older_path_asks_for_one_connection() {
+    let server = Server::start(ServerConfig::ephemeral()).expect("it starts");
+    let query = format!("join_request={}", encoded(&join_request(None, 17)));
+    let mut ws = open(&server, &query, VideoGrants::join("yard")).await;
+    assert!(!joined(&mut ws).await.subscriber_primary);
 }
 
 #[tokio::test]
