@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use tramline::{
-    ByteStreamInfo, ChatMessage, DisconnectReason, ParticipantIdentity, ParticipantKind, Permissions,
-    RemoteParticipant, TextOperation, TextStreamInfo,
+    ByteStreamInfo, ChatMessage, ConnectionQuality, DisconnectReason, ParticipantIdentity, ParticipantKind,
+    Permissions, RemoteParticipant, TextOperation, TextStreamInfo,
 };
 
 use crate::{handle::Handle, proto, schema};
@@ -69,6 +69,15 @@ pub(crate) fn kind(kind: ParticipantKind) -> proto::ParticipantKind {
         ParticipantKind::Sip => proto::ParticipantKind::Sip,
         ParticipantKind::Agent => proto::ParticipantKind::Agent,
         _ => proto::ParticipantKind::Standard,
+    }
+}
+
+pub(crate) fn quality(quality: ConnectionQuality) -> proto::ConnectionQuality {
+    match quality {
+        ConnectionQuality::Poor => proto::ConnectionQuality::QualityPoor,
+        ConnectionQuality::Good => proto::ConnectionQuality::QualityGood,
+        ConnectionQuality::Lost => proto::ConnectionQuality::QualityLost,
+        _ => proto::ConnectionQuality::QualityExcellent,
     }
 }
 

@@ -126,6 +126,20 @@ impl Listener {
                 self.tell_room();
             }
             RoomEvent::RoomUpdated => self.tell_room(),
+            RoomEvent::Moved { .. } => {
+                if let Some(room) = self.room.upgrade() {
+                    self.tell(Event::Moved(convert::room_info(room.room())));
+                }
+            }
+            RoomEvent::ConnectionQualityChanged { quality, participant } => {
+                let quality = convert::quality(quality) as i32;
+                self.tell_about(&participant, |participant_identity| {
+                    Event::ConnectionQualityChanged(proto::ConnectionQualityChanged {
+                        participant_identity,
+                        quality,
+                    })
+                });
+            }
             RoomEvent::TokenRefreshed { token } => {
                 self.tell(Event::TokenRefreshed(proto::TokenRefreshed { token: token.as_ref().to_owned() }));
             }
@@ -222,6 +236,14 @@ impl Listener {
     }
 
     /// Something about a participant that the wrapper knows.
+    fn tell_about(&self, participant: &Participant, event: impl FnOnce(String) -> Event) {
+        let identity = participant.identity();
+        if matches!(participant, Participant::Local(_)) || self.known.contains_key(&identity) {
+            self.tell(event(convert::text(&identity)));
+        }
+    }
+
+    /// Something about a participant that the wrapper knows changed: what, and everything as it is now.
     fn tell_change(&self, participant: &Participant, event: impl FnOnce(String) -> Event) {
         let info = match participant {
             Participant::Remote(participant) => {

@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, sync::Arc};
 
-use tramline::LocalParticipant;
+use tramline::{DataTrackSid, LocalParticipant, ParticipantTrackPermission};
 
 use crate::{
     client::{Client, handles},
@@ -60,6 +60,27 @@ pub(crate) fn set_attributes(
         },
     );
     proto::SetLocalAttributesResponse { async_id }
+}
+
+/// Ids that no track can have name none.
+pub(crate) fn set_permissions(
+    request: proto::SetTrackSubscriptionPermissionsRequest,
+) -> proto::SetTrackSubscriptionPermissionsResponse {
+    if let Some(participant) = handles().local_participant(request.local_participant_handle) {
+        let permissions = request.permissions.into_iter().map(|permission| ParticipantTrackPermission {
+            participant_identity: permission.participant_identity.as_str().into(),
+            allow_all: permission.allow_all.unwrap_or_default(),
+            allowed_track_sids: permission
+                .allowed_track_sids
+                .iter()
+                .filter_map(|sid| DataTrackSid::try_from(sid.as_str()).ok())
+                .collect(),
+            allowed_track_names: Vec::new(),
+        });
+        participant
+            .set_track_subscription_permissions(request.all_participants_allowed, permissions.collect());
+    }
+    proto::SetTrackSubscriptionPermissionsResponse {}
 }
 
 pub(crate) fn define_schema(

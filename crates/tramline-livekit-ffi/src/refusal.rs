@@ -51,7 +51,7 @@ const fn nowhere(request: u32, name: &'static str) -> Kind {
 }
 
 /// Every kind that [`FfiRequest`](crate::proto::FfiRequest) does not have.
-const KINDS: [Kind; 46] = [
+const KINDS: [Kind; 45] = [
     later(5, "publish_track", 4, 5, 9, 2),
     later(6, "unpublish_track", 4, 6, 10, 2),
     nowhere(8, "set_subscribed"),
@@ -79,7 +79,6 @@ const KINDS: [Kind; 46] = [
     nowhere(42, "enable_remote_track_publication"),
     nowhere(43, "update_remote_track_publication_dimension"),
     nowhere(47, "set_data_channel_buffered_amount_low_threshold"),
-    nowhere(48, "set_track_subscription_permissions"),
     text(49, "load_audio_filter_plugin", 48, 1),
     nowhere(50, "new_apm"),
     text(51, "apm_process_stream", 50, 1),

@@ -102,6 +102,9 @@ fn answer(client: &Arc<Client>, request: Request) -> ffi_response::Message {
         }
         Request::ByteReadAll(request) => Response::ByteReadAll(reading::read_all_bytes(client, &request)),
         Request::ByteWriteToFile(request) => Response::ByteWriteToFile(reading::save(client, request)),
+        Request::SetTrackSubscriptionPermissions(request) => {
+            Response::SetTrackSubscriptionPermissions(participant::set_permissions(request))
+        }
         Request::DefineSchema(request) => Response::DefineSchema(participant::define_schema(client, request)),
         Request::GetSchema(request) => Response::GetSchema(participant::find_schema(client, request)),
     }

@@ -146,7 +146,6 @@ NO_PLACE_FOR_AN_ERROR = {
     "set_data_channel_buffered_amount_low_threshold",
     "set_remote_track_publication_quality",
     "set_subscribed",
-    "set_track_subscription_permissions",
     "take_encoded_video_source_feedback",
     "update_remote_track_publication_dimension",
     "video_stream_from_participant",

@@ -59,53 +59,53 @@ async def test_tones_arrive(talk_room):
 @pytest.mark.parametrize("size", [1, 1_000, 15_360, 65_536])
 async def test_a_call_is_answered(talk_room, size):
     speaker, listener = await talking(talk_room)
-    await listener.register(method="reverse")
+    await listener.answer(method="reverse")
     payload = "".join(chr(97 + number % 26) for number in range(size))
-    assert await speaker.call(to="listener", method="reverse", payload=payload) == {"answer": payload[::-1]}
+    assert await speaker.ask(to="listener", method="reverse", payload=payload) == {"answer": payload[::-1]}
     assert await listener.next_call() == {"caller": "speaker", "payload": size}
 
 
 async def test_calls_fail_with_the_code_of_what_went_wrong(talk_room):
     speaker, listener = await talking(talk_room)
     for method in ("fail", "crash", "forever"):
-        await listener.register(method=method)
-    assert await speaker.call(to="listener", method="fail", payload="") == {
+        await listener.answer(method=method)
+    assert await speaker.ask(to="listener", method="fail", payload="") == {
         "code": 1234,
         "message": "refused",
         "data": "with data",
     }
-    assert (await speaker.call(to="listener", method="crash", payload=""))["code"] == 1500
-    assert (await speaker.call(to="listener", method="nothing", payload=""))["code"] == 1400
-    await listener.register(method="reverse")
-    await listener.unregister(method="reverse")
-    assert (await speaker.call(to="listener", method="reverse", payload=""))["code"] == 1400
-    late = await speaker.call(to="listener", method="forever", payload="", timeout=1.0)
+    assert (await speaker.ask(to="listener", method="crash", payload=""))["code"] == 1500
+    assert (await speaker.ask(to="listener", method="nothing", payload=""))["code"] == 1400
+    await listener.answer(method="reverse")
+    await listener.answer_no_more(method="reverse")
+    assert (await speaker.ask(to="listener", method="reverse", payload=""))["code"] == 1400
+    late = await speaker.ask(to="listener", method="forever", payload="", timeout=1.0)
     assert late["code"] == 1502
     if speaker.kind == "library":
         # LiveKit's library waits for seven seconds.
-        assert (await speaker.call(to="nobody", method="reverse", payload=""))["code"] == 1401
+        assert (await speaker.ask(to="nobody", method="reverse", payload=""))["code"] == 1401
 
 
 async def test_a_hundred_calls_at_once_and_calls_within_calls(talk_room):
     speaker, listener = await talking(talk_room)
-    await speaker.register(method="reverse")
-    await listener.register(method="reverse")
-    await listener.register(method="back")
-    calls = [speaker.call(to="listener", method="reverse", payload=f"call {number}") for number in range(100)]
+    await speaker.answer(method="reverse")
+    await listener.answer(method="reverse")
+    await listener.answer(method="back")
+    calls = [speaker.ask(to="listener", method="reverse", payload=f"call {number}") for number in range(100)]
     assert await asyncio.gather(*calls) == [{"answer": f"call {number}"[::-1]} for number in range(100)]
-    calls = [speaker.call(to="listener", method="back", payload=f"call {number}") for number in range(20)]
+    calls = [speaker.ask(to="listener", method="back", payload=f"call {number}") for number in range(20)]
     assert await asyncio.gather(*calls) == [{"answer": f"call {number}"[::-1]} for number in range(20)]
 
 
 async def test_a_call_that_waits_holds_up_no_packet_and_no_other_call(talk_room):
     speaker, listener = await talking(talk_room)
-    await listener.register(method="forever")
-    await listener.register(method="reverse")
-    waiting = asyncio.ensure_future(speaker.call(to="listener", method="forever", payload="", timeout=10.0))
+    await listener.answer(method="forever")
+    await listener.answer(method="reverse")
+    waiting = asyncio.ensure_future(speaker.ask(to="listener", method="forever", payload="", timeout=10.0))
     await listener.next_call()
     await speaker.publish_data(size=3, reliable=True, topic="meanwhile", to=[])
     assert await listener.next_packet() == packet(3, True, "meanwhile")
-    assert await speaker.call(to="listener", method="reverse", payload="ab") == {"answer": "ba"}
+    assert await speaker.ask(to="listener", method="reverse", payload="ab") == {"answer": "ba"}
     assert not waiting.done()
     waiting.cancel()
 
@@ -115,7 +115,7 @@ async def test_a_text_arrives_whole(talk_room, size):
     speaker, listener = await talking(talk_room)
     await listener.listen(topic="notes")
     text = ("Größe 温度 🤖 " * (size // 5 + 1))[:size]
-    await speaker.send_text(text=text, topic="notes", attributes={"colour": "red"}, to=["listener"])
+    await speaker.say(text=text, topic="notes", attributes={"colour": "red"}, to=["listener"])
     seen = await listener.next_stream()
     assert (seen["size"], seen["sha256"]) == (len(text.encode()), digest(text.encode()))
     assert (seen["topic"], seen["attributes"], seen["sender"]) == ("notes", {"colour": "red"}, "speaker")
@@ -139,7 +139,7 @@ async def test_a_file_arrives_with_its_name(talk_room, tmp_path):
     await listener.listen(topic="files")
     path = tmp_path / "map.png"
     path.write_bytes(filler(1_048_576))
-    await speaker.send_file(path=str(path), topic="files")
+    await speaker.hand_over(path=str(path), topic="files")
     seen = await listener.next_stream()
     assert (seen["size"], seen["sha256"]) == (1_048_576, digest(filler(1_048_576)))
     assert (seen["name"], seen["mime_type"]) == ("map.png", "image/png")
@@ -150,8 +150,8 @@ async def test_with_keys_packets_calls_and_streams_are_encrypted(talk_room, deri
     speaker, listener = await talking(talk_room, encryption=Encryption("a secret of many", derivation))
     await speaker.publish_data(size=1_000, reliable=True, topic="sealed", to=[])
     assert await listener.next_packet() == packet(1_000, True, "sealed")
-    await listener.register(method="reverse")
-    assert await speaker.call(to="listener", method="reverse", payload="abc") == {"answer": "cba"}
+    await listener.answer(method="reverse")
+    assert await speaker.ask(to="listener", method="reverse", payload="abc") == {"answer": "cba"}
     await listener.listen(topic="sealed")
-    await speaker.send_text(text="x" * 50_000, topic="sealed", attributes={}, to=[])
+    await speaker.say(text="x" * 50_000, topic="sealed", attributes={}, to=[])
     assert (await listener.next_stream())["sha256"] == digest(b"x" * 50_000)

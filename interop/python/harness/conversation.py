@@ -28,7 +28,7 @@ class Talker(OfficialPeer):
     def __init__(self) -> None:
         super().__init__()
         self.packets = asyncio.Queue()
-        self.streams = asyncio.Queue()
+        self.talked = asyncio.Queue()
         self.calls = asyncio.Queue()
         self.reading: set[asyncio.Task] = set()
         self.is_heard = asyncio.Event()
@@ -63,7 +63,7 @@ class Talker(OfficialPeer):
 
     # Calls. A handler answers with its payload, backwards or grown, fails, or never answers.
 
-    async def register(self, method: str) -> None:
+    async def answer(self, method: str) -> None:
         async def handler(data: rtc.RpcInvocationData) -> str:
             self.calls.put_nowait({"caller": data.caller_identity, "payload": len(data.payload)})
             if method == "reverse":
@@ -83,10 +83,10 @@ class Talker(OfficialPeer):
 
         self.room.local_participant.register_rpc_method(method, handler)
 
-    async def unregister(self, method: str) -> None:
+    async def answer_no_more(self, method: str) -> None:
         self.room.local_participant.unregister_rpc_method(method)
 
-    async def call(self, to: str, method: str, payload: str, timeout: float | None = None) -> dict:
+    async def ask(self, to: str, method: str, payload: str, timeout: float | None = None) -> dict:
         try:
             options = {} if timeout is None else {"response_timeout": timeout}
             local = self.room.local_participant
@@ -120,12 +120,12 @@ class Talker(OfficialPeer):
 
     def _keep(self, info, who: str, data: bytes, **more) -> None:
         seen = {"topic": info.topic, "attributes": dict(info.attributes or {}), "sender": who, **more}
-        self.streams.put_nowait({"size": len(data), "sha256": digest(data), "mime_type": info.mime_type, **seen})
+        self.talked.put_nowait({"size": len(data), "sha256": digest(data), "mime_type": info.mime_type, **seen})
 
     async def next_stream(self) -> dict:
-        return await self.streams.get()
+        return await self.talked.get()
 
-    async def send_text(self, text: str, topic: str, attributes: dict, to: list[str]) -> int:
+    async def say(self, text: str, topic: str, attributes: dict, to: list[str]) -> int:
         local = self.room.local_participant
         info = await local.send_text(text, topic=topic, attributes=attributes, destination_identities=to)
         return info.size
@@ -142,7 +142,7 @@ class Talker(OfficialPeer):
             await writer.write(filler(part))
         await writer.aclose()
 
-    async def send_file(self, path: str, topic: str) -> None:
+    async def hand_over(self, path: str, topic: str) -> None:
         await self.room.local_participant.send_file(path, topic=topic)
 
 
