@@ -43,10 +43,10 @@ pub enum TransportCommand {
     /// Whether the server uses the pre-negotiated channels; comes before the first answer.
     NegotiatedChannels(bool),
     /// Make the publisher connection and give its offer to [`Session::send_offer`](super::Session::send_offer); only with
-    /// [`Layout::Dual`], once.
+    /// [`Layout::Dual`](super::Layout::Dual), once.
     MakeOffer,
     /// The server's offer of the subscriber connection, or a later one; the answer goes to
-    /// [`Session::send_answer`](super::Session::send_answer). Only with [`Layout::Dual`].
+    /// [`Session::send_answer`](super::Session::send_answer). Only with [`Layout::Dual`](super::Layout::Dual).
     Offer {
         /// The SDP.
         sdp: String,

@@ -123,7 +123,7 @@ impl Reference {
             return false;
         }
         let len = parts.iter().map(Bytes::len).sum();
-        if !self.make_room(len, 1) {
+        if !self.make_room(len, 1, 0) {
             self.refuse(len);
             return false;
         }
@@ -137,7 +137,7 @@ impl Reference {
         }
         let known = self.frames.iter().rposition(|frame| frame.number == Some(number));
         let Some(index) = known else {
-            let fits = self.make_room(part.len(), 1);
+            let fits = self.make_room(part.len(), 1, 0);
             if fits {
                 self.enter(Some(number), vec![part], is_end, false);
             } else {
@@ -150,7 +150,10 @@ impl Reference {
         if self.frames[index].dropped {
             return false;
         }
-        let (fits, started) = (self.make_room(part.len(), 0), self.frames[index].started);
+        // A frame that has started has its place already.
+        let started = self.frames[index].started;
+        let placed = usize::from(started && !self.frames[index].parts.is_empty());
+        let fits = self.make_room(part.len(), 0, placed);
         if self.frames[index].dropped {
             return false;
         }
@@ -219,11 +222,12 @@ impl Reference {
         !self.serving.is_empty()
     }
 
-    fn make_room(&mut self, bytes: usize, frames: usize) -> bool {
+    /// `placed` frames are there and do not count.
+    fn make_room(&mut self, bytes: usize, frames: usize, placed: usize) -> bool {
         if bytes > MAX_BYTES {
             return false;
         }
-        while self.bytes() + bytes > MAX_BYTES || self.frames() + frames > MAX_FRAMES {
+        while self.bytes() + bytes > MAX_BYTES || self.frames() + frames - placed > MAX_FRAMES {
             let Some(oldest) = self.frames.iter().position(Frame::waits) else { return false };
             self.drop(oldest, DropReason::QueueFull);
         }
