@@ -9,6 +9,7 @@ use tramline_core::forward::PeerKey;
 use tramline_core::room::{Join, JoinError, Layout};
 
 use super::Shard;
+use super::descriptions::HeldAnswer;
 use super::farewell::Said;
 use super::signal::{self, SignalReceiver};
 use crate::auth::Claims;
@@ -119,6 +120,9 @@ impl Shard {
         let negotiated_channels =
             join.layout == Layout::Single && join.client.protocol >= NEGOTIATED_CHANNELS_SINCE;
         let key = self.peers.insert(room, sender, claims, negotiated_channels, remote, room_name);
+        if let Some(entry) = self.peers.at(key) {
+            entry.held_answer = HeldAnswer::of(&join.client);
+        }
         let joined = self.rooms.with(room, |room| room.join(now, key, join));
         let refused = match joined {
             Some(Ok(())) => {

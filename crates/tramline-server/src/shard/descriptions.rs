@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use livekit_protocol as proto;
 use proto::signal_response::Message as Response;
@@ -13,9 +13,31 @@ use tramline_core::room::{Target, TransportCommand, TransportEnd};
 use tramline_transport::{LocalCandidate, Peer, PeerConfig, SdpError};
 
 use super::Shard;
+use super::timers::Timer;
 
 /// The number of our only offer to a participant.
 const OFFER_ID: u32 = 1;
+
+/// Longer than any client takes to set the offer that it has sent.
+const LONGEST_HOLD: Duration = Duration::from_millis(100);
+
+/// LiveKit's Go client sends its offer with the join request and sets it when the join response has come. An answer right behind
+/// that finds it without one, and the join fails. So its first answer waits for its first candidate.
+#[derive(Debug)]
+pub(super) enum HeldAnswer {
+    /// Answers go out at once.
+    Nothing,
+    /// The next one waits.
+    Next,
+    /// This one waits, with the candidates that follow it.
+    Waiting(Box<(proto::SessionDescription, Vec<LocalCandidate>)>),
+}
+
+impl HeldAnswer {
+    pub(super) fn of(client: &proto::ClientInfo) -> Self {
+        if client.sdk() == proto::client_info::Sdk::Go { Self::Next } else { Self::Nothing }
+    }
+}
 
 impl Shard {
     pub(super) fn negotiate(&mut self, now: Instant, peer: PeerKey, command: TransportCommand) {
@@ -24,6 +46,8 @@ impl Shard {
             TransportCommand::MakeOffer => self.make_offer(now, peer),
             TransportCommand::Answer { sdp, id } => self.handle_answer(now, peer, &sdp, id),
             TransportCommand::Candidate { target, candidate_init } => {
+                // It has begun to gather, so it has set its offer.
+                self.release_answer(now, peer);
                 self.handle_candidate(peer, target, &candidate_init);
             }
         }
@@ -35,12 +59,37 @@ impl Shard {
                 // Clients take the answer by the id of their offer.
                 let r#type = "answer".to_owned();
                 let answer = proto::SessionDescription { r#type, sdp, id, ..Default::default() };
-                self.send(now, peer, Response::Answer(answer));
-                self.trickle(now, peer, Target::Publisher, candidates);
-                self.peers.touch(peer);
+                let entry = self.peers.at(peer);
+                if let Some(entry) = entry.filter(|entry| matches!(entry.held_answer, HeldAnswer::Next)) {
+                    entry.held_answer = HeldAnswer::Waiting(Box::new((answer, candidates)));
+                    self.timers.set(now + LONGEST_HOLD, Timer::Answer(peer));
+                } else {
+                    self.send_answer(now, peer, answer, candidates);
+                }
             }
             Err(error) => self.refuse_description(now, peer, Target::Publisher, &error),
         }
+    }
+
+    /// Sends the answer that waits, if one does.
+    pub(super) fn release_answer(&mut self, now: Instant, peer: PeerKey) {
+        let Some(entry) = self.peers.at(peer) else { return };
+        if let HeldAnswer::Waiting(held) = std::mem::replace(&mut entry.held_answer, HeldAnswer::Nothing) {
+            let (answer, candidates) = *held;
+            self.send_answer(now, peer, answer, candidates);
+        }
+    }
+
+    fn send_answer(
+        &mut self,
+        now: Instant,
+        peer: PeerKey,
+        answer: proto::SessionDescription,
+        candidates: Vec<LocalCandidate>,
+    ) {
+        self.send(now, peer, Response::Answer(answer));
+        self.trickle(now, peer, Target::Publisher, candidates);
+        self.peers.touch(peer);
     }
 
     /// The first answer has no candidates in it; they are trickled behind it. Chromium with candidates in hand may connect

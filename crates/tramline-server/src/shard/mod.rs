@@ -211,6 +211,7 @@ impl Shard {
                     self.peers.touch(key);
                 }
                 Timer::Room(key) => self.rooms.fire(key, at),
+                Timer::Answer(key) => self.release_answer(now, key),
                 // They are looked at in every turn.
                 Timer::Farewell => {}
             }

@@ -14,6 +14,7 @@ use tramline_wire::TrackHandle;
 
 use super::command::Control;
 use super::connections::Connections;
+use super::descriptions::HeldAnswer;
 use super::packets::PacketQueues;
 use super::rooms::RoomKey;
 use super::signal::SignalSender;
@@ -52,6 +53,8 @@ pub(super) struct Entry {
     pub(super) claims: Box<Claims>,
     /// Whether its channels are there without a handshake of their own.
     pub(super) negotiated_channels: bool,
+    /// What it is not sent before it is ready for it.
+    pub(super) held_answer: HeldAnswer,
     pub(super) remote: IpAddr,
     /// When its timer goes off; timers in the heap for other times are stale.
     pub(super) armed: Option<Instant>,
@@ -113,6 +116,7 @@ impl Peers {
             tracks: HashMap::new(),
             claims,
             negotiated_channels,
+            held_answer: HeldAnswer::Nothing,
             remote,
             armed: None,
             touched: false,

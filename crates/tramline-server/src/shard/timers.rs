@@ -13,6 +13,8 @@ use super::rooms::RoomKey;
 pub(super) enum Timer {
     Peer(PeerKey),
     Room(RoomKey),
+    /// The answer that waits for a participant has waited long enough.
+    Answer(PeerKey),
     /// What a publisher said last is to be passed on.
     Farewell,
 }

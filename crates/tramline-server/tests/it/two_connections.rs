@@ -1,5 +1,7 @@
 //! The older signalling, by hand: what the server says and what it makes of wrong answers.
 
+use std::time::Instant;
+
 use http::{HeaderMap, HeaderValue, header};
 use livekit_protocol as proto;
 use prost::Message as _;
@@ -10,6 +12,7 @@ use tramline_net::connect::ConnectOptions;
 use tramline_net::ws::{self, WebSocket};
 use tramline_server::auth::VideoGrants;
 use tramline_server::{Server, ServerConfig};
+use tramline_transport::{Certificate, Peer, PeerConfig};
 
 use crate::client::{encoded, join_request, token};
 
@@ -78,6 +81,32 @@ async fn a_join_request_on_the_older_path_asks_for_one_connection() {
     let query = format!("join_request={}", encoded(&join_request(None, 17)));
     let mut ws = open(&server, &query, VideoGrants::join("yard")).await;
     assert!(!joined(&mut ws).await.subscriber_primary);
+}
+
+/// LiveKit's Go client, which sets its offer only when the join response has come.
+#[tokio::test]
+async fn the_answer_to_a_late_client_waits_for_its_first_candidate_but_not_for_ever() {
+    let server = Server::start(ServerConfig::ephemeral()).expect("it starts");
+    let certificate = Certificate::generate().expect("a certificate");
+    for has_candidate in [true, false] {
+        let secret = tramline_net::random::bytes().expect("randomness");
+        let mut peer = Peer::client(PeerConfig::new(certificate.clone(), secret), Instant::now());
+        let mut request = join_request(Some(peer.offer()), 17);
+        request.client_info.as_mut().expect("it is there").sdk = proto::client_info::Sdk::Go.into();
+        let query = format!("join_request={}", encoded(&request));
+        let mut ws = open(&server, &query, VideoGrants::join("yard")).await;
+        joined(&mut ws).await;
+        if has_candidate {
+            let candidate_init = r#"{"candidate":"","sdpMid":"0","sdpMLineIndex":0}"#.to_owned();
+            send(&mut ws, Request::Trickle(proto::TrickleRequest { candidate_init, ..Default::default() }));
+        }
+        let answer = next(&mut ws, |message| match message {
+            Response::Answer(answer) => Some(answer),
+            Response::Trickle(_) => panic!("a candidate before the answer"),
+            _ => None,
+        });
+        assert_eq!(answer.await.id, 7);
+    }
 }
 
 #[tokio::test]
