@@ -63,26 +63,22 @@ static void a_session_over_tls_works_and_its_end_does_not_end_the_process(void) 
     leave(room);
 }
 
-/* The signals that the library's thread does not block and should. */
-static unsigned long long open_signals(void) {
+static void our_threads_take_no_signals(void) {
+    const char *preloaded = getenv("LD_PRELOAD");
+    /* valgrind runs threads under masks of its own; the other builds look. */
+    if (preloaded != NULL && strstr(preloaded, "vgpreload")) return;
+    tramline_room *room = member("signals", "anna");
     char status[4096];
     CHECK(thread_status("tramline-room", status, sizeof status));
     const char *blocked = strstr(status, "SigBlk:");
     CHECK(blocked != NULL);
-    unsigned long long open = ~strtoull(blocked + 7, NULL, 16) & 0x7fffffff;
-    const int left_open[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGPROF, SIGKILL, SIGSTOP};
-    for (size_t i = 0; i < sizeof left_open / sizeof *left_open; i++) open &= ~(1ull << (left_open[i] - 1));
-    return open;
-}
-
-static void our_threads_take_no_signals(void) {
-    tramline_room *room = member("signals", "anna");
-    /* valgrind opens the mask of a thread for moments of its own. */
-    unsigned long long open = open_signals();
-    for (int again = 0; open != 0 && again < 1000; again++) open &= open_signals();
-    CHECK(open == 0);
+    unsigned long long mask = strtoull(blocked + 7, NULL, 16);
+    for (int number = 1; number <= 31; number++) {
+        bool fault = number == SIGSEGV || number == SIGBUS || number == SIGFPE || number == SIGILL || number == SIGTRAP ||
+                     number == SIGPROF || number == SIGKILL || number == SIGSTOP;
+        CHECK(fault || (mask >> (number - 1) & 1));
+    }
     leave(room);
-    char status[4096];
     CHECK(!thread_status("tramline-room", status, sizeof status));
 }
 
